@@ -12,8 +12,11 @@ INPUTS ?=
 TARGET ?=
 ID ?=
 ARCHITECTURE ?=
+MAINTAINER ?=
+KEY ?=
+CHANNEL ?=
 
-.PHONY: help setup demo profile test test-long test-system simulate bench picture fuzz check format deb clean
+.PHONY: help setup demo profile test test-long test-system simulate bench picture fuzz check format deb repository clean
 
 help:
 	@echo "make demo [FOR=90s] [OUTAGE=1] [GRID_OPERATOR=1]  run the main job without hardware"
@@ -28,7 +31,8 @@ help:
 	@echo "make check                      ruff and mypy"
 	@echo "make format                     let ruff format the code"
 	@echo "make deb [ARCHITECTURE=arm64]   build the Debian packages, into dist/"
-	@echo "make picture                    make the README's picture of the status page anew"
+	@echo "make repository KEY=… [CHANNEL=testing]  make a signed apt repository of dist/*.deb, in dist/repository"
+	@echo "make picture                    make the pictures of the page in docs/ anew"
 	@echo "make clean                      remove .venv and what was built"
 	@echo "PYTHON=python3.13 before or after any of them: make .venv with that Python"
 
@@ -68,7 +72,7 @@ test-long: .venv/dev.stamp
 	$(MAKE) simulate DAYS=$(or $(DAYS),200)
 	$(BIN)/python -m tests.benchmarks month soak
 
-# As root, with debootstrap and systemd-container: boots Debian 12 and 13.
+# As root, with debootstrap, systemd-container, gnupg and qemu-user-static: boots Debian 12 and 13; arm64 in a folder.
 test-system: .venv/dev.stamp
 	$(BIN)/python -m pytest tests/machines -m long
 
@@ -76,7 +80,7 @@ simulate: .venv/run.stamp
 	@$(BIN)/python -m tests.simulation $(if $(YEARS),--years $(YEARS)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED))
 
 picture: .venv/dev.stamp
-	PICTURE=docs/images/status-page.png $(BIN)/python -m pytest --quiet tests/browser -k readme
+	PICTURES=docs/images $(BIN)/python -m pytest --quiet tests/browser/test_pictures.py
 
 bench: .venv/dev.stamp
 	$(BIN)/python -m tests.benchmarks
@@ -98,7 +102,11 @@ format: .venv/dev.stamp
 	$(BIN)/ruff format .
 
 deb: .venv/run.stamp
-	@$(BIN)/python .ci/package.py build $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE))
+	@$(BIN)/python .ci/package.py build $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) $(if $(MAINTAINER),--maintainer '$(MAINTAINER)')
+
+# KEY: the fingerprint of a key of gpg's that signs it.
+repository:
+	@$(PYTHON) .ci/repository.py --key '$(KEY)' --channel $(or $(CHANNEL),stable) dist/*.deb
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

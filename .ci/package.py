@@ -3,6 +3,7 @@ libraries for each Python of `PYTHONS` side by side, so that nothing is fetched 
 installed.
 
     python3 .ci/package.py build [--architecture amd64] [--output dist] [--suffix +test1]
+                                   [--maintainer 'Name <address>']
     python3 .ci/package.py check FILE   install it into a folder, and try what can be tried there
     python3 .ci/package.py lock      choose the libraries anew, as pyproject.toml allows them
 
@@ -12,6 +13,7 @@ is put together on any architecture for any other one; dpkg-deb writes it.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -40,6 +42,8 @@ GLIBC = range(5, 37)
 LIBRARY = Path("usr/lib/meter-gateway")
 DOCS = Path("usr/share/doc/meter-gateway")
 OURS = ("gateway", "drivers", "hardware_profiles")
+MAINTAINER = "meter-gateway maintainers"
+"""Who answers for a package, where whoever builds it does not say: no address that nobody reads."""
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 
 NOT_USED = frozenset({"markdown-it-py", "mdurl", "pycparser", "pygments"})
@@ -142,23 +146,38 @@ def choose_wheels() -> list[Wheel]:
     """
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     found: dict[str, Wheel] = {}
-    report = ROOT / "build" / "pip-report.json"
-    report.parent.mkdir(exist_ok=True)
     for architecture in (ARCHITECTURES["amd64"], ARCHITECTURES["arm64"]):
         for python in PYTHONS:
-            pip(
-                "install", "--dry-run", "--ignore-installed", "--only-binary=:all:",
-                f"--target={report.parent / 'nowhere'}", f"--report={report}",
-                f"--python-version={python}", *pip_platforms(architecture), *wanted,
-            )  # fmt: skip
-            for each in json.loads(report.read_text())["install"]:
-                info = each["download_info"]
-                file = info["url"].rpartition("/")[2]
-                wheel = Wheel(file, info["archive_info"]["hashes"]["sha256"])
-                if wheel.name not in NOT_USED and wheel.suits(architecture, python):
-                    found[file] = wheel
-    report.unlink()
+            for wheel in would_install(architecture, python, wanted):
+                found[wheel.file] = wheel
+    # Of these versions, what there is for armhf: the index has not all of them.
+    exact = sorted({f"{w.name}=={w.version}" for w in found.values() if w.name not in PURE})
+    for python in PYTHONS:
+        for each in exact:
+            with contextlib.suppress(Unbuildable):
+                for wheel in would_install(ARCHITECTURES["armhf"], python, ["--no-deps", each]):
+                    found[wheel.file] = wheel
     return [found[file] for file in sorted(found)]
+
+
+def would_install(
+    architecture: Architecture, python: str, wanted: Sequence[str]
+) -> Iterator[Wheel]:
+    """What pip would install there for these requirements. Raises Unbuildable."""
+    with tempfile.TemporaryDirectory(prefix="meter-gateway-lock-") as made:
+        report = Path(made) / "report.json"
+        pip(
+            "install", "--dry-run", "--ignore-installed", "--only-binary=:all:",
+            f"--target={made}/nowhere", f"--report={report}", f"--python-version={python}",
+            *pip_platforms(architecture), *wanted,
+        )  # fmt: skip
+        chosen = json.loads(report.read_text())["install"]
+    for each in chosen:
+        info = each["download_info"]
+        file = info["url"].rpartition("/")[2]
+        wheel = Wheel(file, info["archive_info"]["hashes"]["sha256"])
+        if wheel.name not in NOT_USED and wheel.suits(architecture, python):
+            yield wheel
 
 
 def fetch(wheels: Iterable[Wheel], architecture: Architecture, python: str) -> None:
@@ -347,32 +366,38 @@ def settle(root: Path, time_s: int) -> None:
     os.utime(root, (time_s, time_s))
 
 
-def build(architecture: Architecture, output: Path, suffix: str = "") -> Path:
+def build(
+    architecture: Architecture, output: Path, suffix: str = "", maintainer: str = MAINTAINER
+) -> Path:
     """One package. Returns its file. Raises Unbuildable."""
     if shutil.which("dpkg-deb") is None:
         raise Unbuildable("dpkg-deb is not here: apt install dpkg (Debian and Ubuntu have it)")
     wheels = libraries(architecture, read_lock(LOCK.read_text()))
-    root = ROOT / "build" / f"deb-{architecture.name}"
-    shutil.rmtree(root, ignore_errors=True)
-    lay_out(root, wheels)
-    for part, machine in compiled_parts(root):
-        if machine != architecture.elf:
-            raise Unbuildable(f"{part} is not for {architecture.name}")
-
     number = f"{version()}{suffix}"
-    fields = {"VERSION": number, "ARCHITECTURE": architecture.name, "SCHEMA": str(schema())}
-    write_control(root, fields)
-    time_s = epoch_s()
-    settle(root, time_s)
+    fields = {
+        "VERSION": number,
+        "ARCHITECTURE": architecture.name,
+        "SCHEMA": str(schema()),
+        "MAINTAINER": maintainer,
+    }
     output.mkdir(parents=True, exist_ok=True)
     file = output / f"meter-gateway_{number}_{architecture.name}.deb"
-    command = ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(root), str(file)]
-    # How many threads there are decides about the bytes that xz writes.
-    environ = os.environ | {"SOURCE_DATE_EPOCH": str(time_s), "DPKG_DEB_THREADS_MAX": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
-    if done.returncode:
-        raise Unbuildable(done.stderr.strip())
-    shutil.rmtree(root)
+    # Each in a folder of its own: two may be built at once.
+    with tempfile.TemporaryDirectory(dir=ROOT / "build", prefix="deb-") as made:
+        root = Path(made) / "tree"
+        lay_out(root, wheels)
+        for part, machine in compiled_parts(root):
+            if machine != architecture.elf:
+                raise Unbuildable(f"{part.relative_to(root)} is not for {architecture.name}")
+        write_control(root, fields)
+        time_s = epoch_s()
+        settle(root, time_s)
+        command = ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(root), str(file)]
+        # How many threads there are decides about the bytes that xz writes.
+        environ = os.environ | {"SOURCE_DATE_EPOCH": str(time_s), "DPKG_DEB_THREADS_MAX": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+        if done.returncode:
+            raise Unbuildable(done.stderr.strip())
     return file
 
 
@@ -443,6 +468,7 @@ def main() -> int:
     building.add_argument("--architecture", action="append", choices=ARCHITECTURES)
     building.add_argument("--output", type=Path, default=ROOT / "dist")
     building.add_argument("--suffix", default="", help="added to the version, such as +test1")
+    building.add_argument("--maintainer", default=MAINTAINER, help="'Name <address>'")
     checking = commands.add_parser("check", help="check a package")
     checking.add_argument("file", type=Path)
     args = parser.parse_args()
@@ -463,7 +489,8 @@ def main() -> int:
     code = 0
     for name in args.architecture or ARCHITECTURES:
         try:
-            print(told(build(ARCHITECTURES[name], args.output.resolve(), args.suffix)))
+            output = args.output.resolve()
+            print(told(build(ARCHITECTURES[name], output, args.suffix, args.maintainer)))
         except Unbuildable as error:
             print(f"{name}: not built: {error}", file=sys.stderr)
             code = 1 if args.architecture else code

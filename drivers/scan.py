@@ -22,6 +22,7 @@ from serial.tools import list_ports
 
 from drivers.found import Found, plausible
 from drivers.line import Line, LineError, LineHeld, LineUrl, MeterError, SerialSettings, open_line
+from drivers.port_users import port_taken
 from drivers.profile import DeviceAddress, Profile, protocols
 from drivers.search import Bus, Find, Heard
 
@@ -158,6 +159,8 @@ async def _scan_line(url: LineUrl, profiles: Sequence[Profile], search: Search, 
         what = f"meters on {url.scheme}: are not searched for"
         tell(Note(url, f"{what} — write a device file with their profile"))
         return
+    if url.scheme == "serial" and (taken := port_taken(url.target)):
+        tell(Note(url, taken))
     tried = _settings(profiles, search) if url.port is None else []
     settings = [url.serial_settings(each) for each in tried]
     try:

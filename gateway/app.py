@@ -8,9 +8,10 @@ lines ─▶ collectors ─▶ ledger ─▶ buffer ─▶ deliveries ─▶ exc
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Coroutine, Iterator
-from functools import partial
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import cache, partial
 from math import inf
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
@@ -22,11 +23,14 @@ from gateway.delivery.destination import Delivery, spoken
 from gateway.delivery.opening import Opening, open_delivery
 from gateway.ledger.housekeeping import Housekeeping
 from gateway.ledger.ledger import Committed, Ledger
+from gateway.monitoring.asked import LatePages
 from gateway.monitoring.exhaustion import Exhaustion
+from gateway.monitoring.report import Report
 from gateway.monitoring.reporter import Parts, Reporter
 from gateway.monitoring.server import StatusServer
 from gateway.monitoring.standstill import Turns, standstill
 from gateway.monitoring.watchdog import Watchdog
+from gateway.outbox.format import Terms
 from gateway.outbox.item import Item
 from gateway.outbox.kept_assets import KeptAsset
 from gateway.site.devices import lines_of
@@ -42,7 +46,11 @@ if TYPE_CHECKING:
     import httpx
 
     from gateway.delivery.mqtt_publisher import MqttPublisher
+    from gateway.history.api import Api
+    from gateway.history.history import History
+    from gateway.monitoring.door import Door
     from gateway.operator.agent import Agent
+    from gateway.page.served import ServedPages
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +129,7 @@ class Gateway:
             forecasts=self.ledger.forecasting,
         )
         self.reporter = Reporter(settings, clock, self.buffer, health, parts, started_boottime_s)
-        self.status = _status(settings, self.reporter)
+        self.status = _status(settings, self.reporter, self.buffer.path, _undated(terms))
         self.watchdog = Watchdog(self._standstill)
 
     async def run(self, reload: Reloads | None = None) -> bool:
@@ -261,12 +269,62 @@ def _deliveries(
         yield open_delivery(its_settings, opening)
 
 
-def _status(settings: Settings, reporter: Reporter) -> StatusServer:
+def _status(
+    settings: Settings, reporter: Reporter, path: Path, undated: frozenset[str]
+) -> StatusServer:
+    @cache
+    def history() -> "History":
+        from gateway.history.opening import open_history  # memory that is needed once somebody asks
+
+        return open_history(settings, path, reporter.report, undated)
+
+    def api() -> "Api":
+        from gateway.history.api import Api
+        from gateway.history.live import Live
+
+        return Api(history(), Live(history(), reporter.lately))
+
+    def problems(report: Report) -> dict[str, object]:
+        from gateway.history.problems import problems_of
+        from gateway.page.banners import spoken
+        from gateway.page.words import words_for
+
+        words = words_for("en", settings.timezone.zone, report.now_s, report.slot_length_s)
+        # Not by way of `history`, which is 0.4 MB: the status is asked for without a page, too.
+        found = problems_of(report, settings.market.max_gap, undated)
+        return {"problems": spoken(found, words)}
+
+    def pages(door: "Door") -> "ServedPages":
+        from gateway.page.served import About, ServedPages
+
+        about = About(
+            title=settings.about.title or settings.site,
+            zone=settings.timezone.zone,
+            language=settings.about.language,
+            contact=settings.about.contact,
+        )
+        return ServedPages(history(), reporter.lately, about, door)
+
     return StatusServer(
         settings.status,
         reporter.report,
         settings.page_token(),
         open_to_all=settings.page_access == "open",
+        pages=lambda door: [
+            LatePages("/api/", api),
+            LatePages("/", lambda: pages(door), posts=("/login",)),
+        ],
+        more=problems,
+    )
+
+
+def _undated(terms: Sequence[Terms]) -> frozenset[str]:
+    """The destinations at which a measured number can be too late."""
+    return frozenset(
+        each.destination
+        for each in terms
+        if "measurement" in each.format.kinds
+        and each.format.window("measurement", 0, each.kept).closes_s is not None
     )
 
 

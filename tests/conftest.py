@@ -29,6 +29,7 @@ from gateway.monitoring.report import (
     Part,
     Report,
 )
+from tests.tools import find_tool
 
 # readline, which pytest loads, tells whatever is started later how wide this terminal is. Tables go
 # by that.
@@ -39,7 +40,7 @@ for _name in ("COLUMNS", "LINES"):
 # How long one example takes says more about the machine than about the code. What `make test`
 # draws is the same each time, so that a change is judged by nothing but itself; `make test-long`
 # looks for more.
-settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("same", deadline=None, derandomize=True, max_examples=60)
 settings.register_profile("anew", deadline=None, max_examples=1000)
 settings.load_profile("same")
 
@@ -161,20 +162,8 @@ def public_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def required_tool() -> Callable[[str], str]:
-    """The path of a program that a test cannot do without. Where it is missing the test is skipped,
-    saying so; under CI it fails.
-    """
-
-    def find(name: str) -> str:
-        path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-        if path is None:
-            message = f"{name} is not installed; install it to run this test"
-            if os.environ.get("CI") == "true":
-                pytest.fail(message)
-            pytest.skip(message)
-        return path
-
-    return find
+    """As `find_tool`."""
+    return find_tool
 
 
 NOW_S = 1_750_000_510.0

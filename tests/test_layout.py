@@ -28,6 +28,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("gateway.app",),
     ("gateway.operator", "gateway.fleet"),
     ("gateway.delivery", "gateway.collect"),
+    ("gateway.page",),
+    ("gateway.history",),
     ("gateway.ledger", "gateway.monitoring"),
     ("gateway.store", "gateway.site"),
     ("gateway.outbox", "gateway.energy", "gateway.timing"),
@@ -66,6 +68,8 @@ IMPURE = {
 """What no pure file imports: clocks, chance, storage, the network and the log."""
 
 COLLECTIONS: Mapping[str, frozenset[str]] = {
+    "gateway/page/languages": frozenset(("WORDS",)),
+    "gateway/page/pages": frozenset(("render",)),
     "gateway/cli/commands": frozenset(("arguments", "run")),
     "gateway/outbox/dialects": frozenset(("Dialect",)),
     "gateway/delivery/kinds": frozenset(("Settings", "open")),

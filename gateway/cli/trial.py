@@ -17,6 +17,7 @@ from drivers.line import LineError, MeterError, open_any_line
 from drivers.line_protocol import LineHeld
 from drivers.net.mqtt import Broker, MqttConnection
 from drivers.net.tls import CertificateError, client_context
+from drivers.port_users import port_taken
 from drivers.sample import Reading
 from gateway.delivery.destination import spoken
 from gateway.delivery.http_session import ExchangeError
@@ -149,8 +150,11 @@ async def _line(devices: list[Device], heard: dict[str, str]) -> list[Tried]:
             return [Tried("–", d.name, _held(d, heard)) for d in devices]
         return [Tried("✗", device.name, str(error)) for device in devices]
 
+    found = []
+    if first.line.scheme == "serial" and (taken := port_taken(first.line.target)):
+        found.append(Tried("✗", str(first.line), taken))
     try:
-        return [await _meter(device, line) for device in devices]
+        return [*found, *[await _meter(device, line) for device in devices]]
     finally:
         line.close()
 

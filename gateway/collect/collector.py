@@ -135,7 +135,8 @@ class Collector:
 
     def meter_reports(self, glitches: Mapping[str, int]) -> list[MeterReport]:
         """How the meters are; `glitches` per meter."""
-        return [meter.report(glitches[meter.name]) for meter in self.meters]
+        now_s = self._clock.now_s()
+        return [meter.report(glitches[meter.name], now_s) for meter in self.meters]
 
     # --- the line ---------------------------------------------------------------------------------
 

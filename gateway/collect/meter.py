@@ -66,7 +66,7 @@ class Meter:
         self.samples += 1
         self.last = sample
 
-    def report(self, glitches: int) -> MeterReport:
+    def report(self, glitches: int, now_s: float) -> MeterReport:
         """What the status page says of it."""
         silent, heard = self.last_success_s is None, self.heard
         return MeterReport(
@@ -75,6 +75,7 @@ class Meter:
             last_success_s=self.last_success_s,
             max_age_s=self.max_age_s,
             errors=self.failures.count,
+            errors_last_hour=self.failures.within_hour(now_s),
             last_error=self.failures.last,
             last_error_s=self.failures.last_s,
             line=self.line,

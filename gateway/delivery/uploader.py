@@ -8,6 +8,7 @@ site. One batch is under way at a time. There is no queue here: what counts is i
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from math import inf
 from typing import Never
 from uuid import uuid4
@@ -109,10 +110,9 @@ class Uploader:
         return max(3 * self._destination.transport.timeout_s, MAX_BACKOFF_S)
 
     def snapshot(self, now_s: float) -> DestinationReport:
-        """How deliveries go. Counts are since start; the backlog is the outbox's. Raises
-        StoreError.
-        """
-        return _report(self._destination, self._outbox, self._journal, self._read_back, now_s)
+        """How deliveries go; counts are since the start. Raises StoreError."""
+        report = _report(self._destination, self._outbox, self._journal, self._read_back, now_s)
+        return replace(report, next_try_s=_next_try_s(self._patience, now_s))
 
     # --- sending ----------------------------------------------------------------------------------
 
@@ -384,6 +384,12 @@ def _report(
         unconfirmed=confirmations.unconfirmed,
         disputed=confirmations.disputed,
     )
+
+
+def _next_try_s(patience: Patience, now_s: float) -> float | None:
+    """When what fails is tried again, Unix time."""
+    wait_s = patience.retry_at_s - _loop_s() if patience.failures else 0.0
+    return now_s + wait_s if wait_s > 0 else None
 
 
 def _loop_s() -> float:

@@ -4,7 +4,7 @@
   (RFC 9110, section 7.4): a foreign web page whose own name leads here (DNS rebinding) reads
   nothing.
 - Beyond this machine it must bring the token: as `Authorization: Bearer` (RFC 6750), or as the
-  password of Basic (RFC 7617) with any user name, which is what a browser asks for.
+  password of Basic (RFC 7617) with any user name; or the cookie that a browser was given for it.
 - Five wrong tokens a minute from one address, then it is not listened to until the first of them is
   a minute old. The same wrong token again is no other try: a page that stayed open when the token
   was changed locks nobody out.
@@ -30,6 +30,9 @@ TRIES_S = 60.0
 MAX_CLIENTS = 256
 """Addresses whose wrong tokens are remembered; then the first of them is forgotten."""
 
+COOKIE = "meter-gateway"
+"""The name of the cookie of those who have logged in."""
+
 _CHALLENGE = 'Basic realm="meter-gateway", charset="UTF-8"'
 _PRIVATE_DOMAINS = ("local", "lan", "home.arpa", "internal")
 """Nobody can register a name below these (RFC 6762, RFC 8375, and never delegated)."""
@@ -48,6 +51,8 @@ class Visit:
     """Whether the page's own script asks. A browser would put up its login window again and again,
     over whatever the person is doing.
     """
+    cookie: str = ""
+    """The Cookie header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +105,13 @@ class Door:
         if token is None and self._open_to_all:
             return None
 
+        # Nobody guesses a cookie: it is not counted among the tries.
+        if self.knows_cookie(visit.cookie):
+            return None
+
         client = place_of(visit.client)
-        if (wait_s := self._tries.blocked_s(client)) > 0:
-            after = {"Retry-After": str(int(wait_s) + 1)}
-            return TurnedAway(429, "too many wrong tokens; wait a minute", after)
+        if away := self._blocked(client):
+            return away
 
         brought = _brought(visit.authorization)
         if token is not None and brought and _is_same(brought, token):
@@ -116,6 +124,30 @@ class Door:
         )
         challenge = {} if visit.by_script else {"WWW-Authenticate": _CHALLENGE}
         return TurnedAway(401, text, challenge)
+
+    def knows_cookie(self, header: str) -> bool:
+        """Whether that Cookie header has the cookie of somebody who has logged in."""
+        token = self._token()
+        return token is not None and _is_same(_cookie_in(header), _cookie_of(token))
+
+    def cookie_for(self, client: str, brought: str) -> str | TurnedAway:
+        """The cookie for somebody who has brought this token to the login; or why there is none."""
+        client = place_of(client)
+        if away := self._blocked(client):
+            return away
+        token = self._token()
+        if token is not None and brought and _is_same(brought, token):
+            return _cookie_of(token)
+        if brought:
+            self._tries.note(client, brought)
+        return TurnedAway(401, "that is not the token")
+
+    def _blocked(self, client: str) -> TurnedAway | None:
+        wait_s = self._tries.blocked_s(client)
+        if wait_s <= 0:
+            return None
+        after = {"Retry-After": str(int(wait_s) + 1)}
+        return TurnedAway(429, "too many wrong tokens; wait a minute", after)
 
     def _means_us(self, host_header: str) -> bool:
         name = re.sub(r":\d*$", "", host_header).lower().removesuffix(".")
@@ -178,6 +210,21 @@ def _brought(authorization: str) -> str:
     except (binascii.Error, ValueError):
         return ""
     return password or username
+
+
+def _cookie_of(token: str) -> str:
+    """What a browser keeps for the token: it cannot be turned back, and it ends with the token."""
+    key = token.encode(errors="surrogateescape")
+    return hmac.new(key, b"the page of meter-gateway", sha256).hexdigest()
+
+
+def _cookie_in(header: str) -> str:
+    """Our cookie in a Cookie header (RFC 6265, section 4.2.1); empty where it is not there."""
+    for each in header.split(";"):
+        name, _, value = each.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return ""
 
 
 def _is_same(brought: str, token: str) -> bool:

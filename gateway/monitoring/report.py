@@ -106,6 +106,7 @@ class MeterReport(Part):
     line: str
     profile: str
     serial_number: str | None = None
+    errors_last_hour: int = 0
     samples: int = 0
     glitches: int = 0
     """Readings that were not believed."""
@@ -263,6 +264,8 @@ class DestinationReport(Part):
     """When the next pending item can no longer be delivered."""
     sent: int = 0
     """Items that were sent and that it has not answered yet."""
+    next_try_s: float | None = None
+    """When it is tried again, of one that fails; None: it does not, or it is being tried."""
     requests: int = 0
     accepted: int = 0
     rejected: int = 0
@@ -512,9 +515,9 @@ class Report:
     def _ok(self, part: Part) -> bool:
         return part.healthy(self.now_s, self.started_s)
 
-    def to_json(self) -> bytes:
+    def to_json(self, **more: object) -> bytes:
         """The body of `/status`: the report, with the age of each part's last success, whether it
-        is well, and how it all is, in words.
+        is well, and how it all is, in words; and what else there is to say.
         """
         document = to_builtins(self)
         shown = [
@@ -531,6 +534,7 @@ class Report:
         document["headline"] = self.headline()
         document["reasons"] = self.reasons()
         document["unhealthy"] = self.unhealthy()
+        document |= more
         return json.encode(document)
 
     @classmethod

@@ -124,11 +124,15 @@ class Reporter:
         """How it all is, in one line. It may be asked often: what became of the last slots is up to
         a minute old.
         """
+        return self.lately().summary()
+
+    def lately(self) -> Report:
+        """The same as `report`, with assets that are up to a minute old: it may be asked often."""
         up_s = self._up_s
         if up_s - self._assets_up_s >= ASSETS_S:
             self._assets_up_s = up_s
             self._last_assets = self._asset_reports(self._clock.now_s())
-        return self._report(self._last_assets).summary()
+        return self._report(self._last_assets)
 
     def report(self) -> Report:
         """Everything a person or a monitor wants to know, now."""

@@ -1,5 +1,5 @@
-"""The status page, `/status` (JSON), `/healthz` and `/metrics` over HTTP: read-only, and it can be
-neither flooded nor held up.
+"""The status page, `/status` (JSON), `/healthz` and `/metrics` over HTTP, and what others bring
+(`Pages` in `asked.py`): it can be neither flooded nor held up.
 
 Limits, and what happens at them:
 - 16 connections at a time; one that says nothing makes room for one more (`seats.py`), or that is
@@ -8,30 +8,40 @@ Limits, and what happens at them:
 - 10 reports a second are made; who asks in between is told the last one again.
 - 3 seconds per connection for the request, 10 for everything; a slower client is cut off. A
   connection carries one request.
+- A stream goes on for as long as each part of it is taken within 5 seconds.
 - Who is let in, `door.py` says. Beyond this machine that takes a token, but for `/healthz`, which
   tells others only whether all is well.
-There is nothing to write and no access log. A busy port is logged once and tried again for ever;
+There is no access log. A busy port is logged once and tried again for ever;
 the daemon goes on without its page.
 """
 
 import asyncio
-import base64
 import errno
-import hashlib
 import logging
 import os
 import random
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from math import inf
-from pathlib import Path
 
 import h11
 
 from drivers.net.addresses import address_of, is_any, is_localhost, place_of
 from gateway.monitoring import metrics
+from gateway.monitoring.asked import (
+    Answer,
+    Pages,
+    Question,
+    packed,
+    plain_path,
+    query_of,
+    refusal,
+    tagged,
+)
 from gateway.monitoring.door import Door, TurnedAway, Visit
 from gateway.monitoring.report import Report
 from gateway.monitoring.seats import Seat, Seats
@@ -52,26 +62,20 @@ REUSE_S = 0.1
 _RETRY_S = (1.0, 60.0)
 """First and longest wait before a busy port is tried again."""
 
+BUG_S = 600.0
+"""Time between two tracebacks of pages in the log."""
+TAKE_S = 5.0
+"""Seconds a client may take for each part of a stream."""
+STREAM_BYTES = 16 * 1024
+"""Of a stream that is not taken, the system keeps so much."""
+
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
     "Connection": "close",
 }
-_NOTHING_ALLOWED = "default-src 'none'; frame-ancestors 'none'"
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    body: bytes
-    content_type: str = "text/plain; charset=utf-8"
-    policy: str = _NOTHING_ALLOWED
-    """The Content-Security-Policy."""
-    more: Mapping[str, str] = field(default_factory=dict)
-    """Headers of this answer alone."""
 
 
 class StatusServer:
@@ -86,27 +90,31 @@ class StatusServer:
         token: Callable[[], str | None] = lambda: None,
         *,
         open_to_all: bool = False,
+        pages: Callable[[Door], Sequence[Pages]] = lambda _: (),
+        more: Callable[[Report], Mapping[str, object]] = lambda _: {},
     ) -> None:
-        """`token` and `open_to_all` as in `Door`."""
+        """`token` and `open_to_all` as in `Door`; `pages` makes what others bring, and `more` what
+        else `/status` says of a report.
+        """
         self._settings = settings
         self._report = report
-        page = Path(__file__).with_name("page.html").read_bytes()
-        self._page = _Answer(200, page, "text/html; charset=utf-8", _page_policy(page))
-        self._routes: Mapping[str, Callable[[], _Answer]] = {
-            "/": lambda: self._page,
-            "/status": lambda: _Answer(200, self._report().to_json(), "application/json"),
-            "/healthz": self._healthz,
-            "/metrics": lambda: _Answer(
-                200, metrics.exposition(self._report()).encode(), metrics.CONTENT_TYPE
-            ),
-        }
-        self._made: dict[Callable[[], _Answer], tuple[float, _Answer]] = {}
-        """When each of these was last made, and how it was."""
-        self._port = settings.port
-        self._seats = Seats(MAX_CONNECTIONS, lambda: asyncio.get_running_loop().time())
         self._door = Door(
             settings.host, token, lambda: asyncio.get_running_loop().time(), open_to_all=open_to_all
         )
+        self._others = pages(self._door)
+        self._posts = frozenset(path for each in self._others for path in each.posts)
+        self._routes: Mapping[str, Callable[[], Answer]] = {
+            "/status": lambda: self._status(more),
+            "/healthz": self._healthz,
+            "/metrics": lambda: Answer(
+                200, metrics.exposition(self._report()).encode(), metrics.CONTENT_TYPE
+            ),
+        }
+        self._made: dict[Callable[[], Answer], tuple[float, Answer]] = {}
+        """When each of these was last made, and how it was."""
+        self._bug_logged_s = -inf
+        self._port = settings.port
+        self._seats = Seats(MAX_CONNECTIONS, lambda: asyncio.get_running_loop().time())
         self.listening = asyncio.Event()
         """Set while the port is open."""
 
@@ -129,7 +137,7 @@ class StatusServer:
                     writer.write(
                         _encoded(
                             h11.Connection(h11.SERVER),
-                            _refusal(503, "too many connections; try again in a few seconds"),
+                            refusal(503, "too many connections; try again in a few seconds"),
                         )
                     )
                     writer.close()
@@ -185,7 +193,9 @@ class StatusServer:
     ) -> None:
         try:
             async with asyncio.timeout(CLIENT_S):
-                await self._converse(reader, writer, seat)
+                stream = await self._converse(reader, writer, seat)
+            if stream is not None:
+                await _go_on(stream, reader, writer)
         except (TimeoutError, OSError):
             pass  # the client is slow or gone: its own loss
         finally:
@@ -194,51 +204,91 @@ class StatusServer:
 
     async def _converse(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seat: Seat
-    ) -> None:
+    ) -> "_Stream | None":
+        """Answers a request. Returns what is to follow, if something is."""
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST_BYTES)
-        head_only = False
+        request = None
         try:
             async with asyncio.timeout(REQUEST_S):
                 request = await _request(connection, reader)
-            if request is None:
-                return
+                if request is None:
+                    return None
+                asked = _question(request, _peer(writer))
+                if asked.method == "POST" and asked.path in self._posts:
+                    asked = replace(asked, body=await _body(connection, reader))
             seat.has_asked = True
-            head_only = request.method == b"HEAD"
-            answer = self._answer(request, _peer(writer))
+            answer = await self._answer(request, asked)
         except h11.RemoteProtocolError as error:
-            answer = _refusal(error.error_status_hint, f"not a request this server reads: {error}")
-        writer.write(_encoded(connection, answer, head_only=head_only))
+            answer = refusal(error.error_status_hint, f"not a request this server reads: {error}")
+        writer.write(_encoded(connection, answer, request))
         await writer.drain()
+        if answer.stream is not None and request is not None and request.method != b"HEAD":
+            return _Stream(connection, answer.stream)
         writer.write_eof()
         # The client closes first: were we to, with bytes of it unread, the kernel would reset the
         # connection and it might lose our answer.
         received = 0
         while received < MAX_REQUEST_BYTES and (more := await reader.read(1024)):
             received += len(more)
+        return None
 
-    def _answer(self, request: h11.Request, client: str) -> _Answer:
-        host, path = _target(request)
-        login = _header(request, b"authorization") or ""
-        by_script = _header(request, b"x-requested-with") is not None
-        visit = Visit(host, login, client, by_script)
+    async def _answer(self, request: h11.Request, asked: Question) -> Answer:
+        visit = Visit(
+            _target(request)[0],
+            _asked_for(request, b"authorization"),
+            asked.client,
+            by_script=_header(request, b"x-requested-with") is not None,
+            cookie=asked.cookie,
+        )
         if away := self._door.wrong_address(visit):
             return _turned_away(away)
 
         away = self._door.no_token(visit)
-        if away and path == "/healthz" and not visit.authorization:
-            healthz = self._lately(self._routes[path])
-            return healthz if healthz.status == 200 else _refusal(503, "not all is well")
+        if away and asked.path == "/healthz" and not visit.authorization:
+            healthz = self._lately(self._routes[asked.path])
+            return healthz if healthz.status == 200 else refusal(503, "not all is well")
+
+        may = asked.method in ("GET", "HEAD") or (
+            asked.method == "POST" and asked.path in self._posts
+        )
         if away:
-            return _turned_away(away)
+            shown = await self._outside(asked, away) if may else None
+            return shown or _turned_away(away)
+        if answer := await self._found(asked) if may else None:
+            return answer
+        if not may:
+            return Answer(405, b"this server is read-only\n", more={"Allow": "GET, HEAD"})
+        return refusal(404, f"there is no such page; there are {', '.join(self._routes)}")
 
-        route = self._routes.get(path)
-        if route is None:
-            return _refusal(404, f"there is no such page; there are {', '.join(self._routes)}")
-        if request.method not in (b"GET", b"HEAD"):
-            return _Answer(405, b"this server is read-only\n", more={"Allow": "GET, HEAD"})
-        return self._lately(route)
+    async def _outside(self, asked: Question, away: TurnedAway) -> Answer | None:
+        for pages in self._others:
+            if shown := await self._brought(pages.outside(asked, away)):
+                return shown
+        return None
 
-    def _lately(self, make: Callable[[], _Answer]) -> _Answer:
+    async def _found(self, asked: Question) -> Answer | None:
+        route = self._routes.get(asked.path)
+        if route is not None:
+            return self._lately(route)
+        for pages in self._others:
+            if answer := await self._brought(pages.answer(asked)):
+                return answer
+        return None
+
+    async def _brought(self, answering: Awaitable[Answer | None]) -> Answer | None:
+        """What pages answer. A bug of theirs is theirs alone: meters are read on, and the log has
+        it.
+        """
+        try:
+            return await answering
+        except Exception:  # noqa: BLE001 — whatever it is, it is logged with its traceback
+            now_s = asyncio.get_running_loop().time()
+            if now_s - self._bug_logged_s >= BUG_S:
+                self._bug_logged_s = now_s
+                _log.exception("status page: a bug; please report it with these lines")
+            return refusal(500, "this page has a bug, and the gateway's log says which")
+
+    def _lately(self, make: Callable[[], Answer]) -> Answer:
         """What that makes now, or has made just before."""
         now_s = asyncio.get_running_loop().time()
         made_s, answer = self._made.get(make, (-inf, None))
@@ -247,11 +297,15 @@ class StatusServer:
             self._made[make] = (now_s, answer)
         return answer
 
-    def _healthz(self) -> _Answer:
+    def _status(self, more: Callable[[Report], Mapping[str, object]]) -> Answer:
+        report = self._report()
+        return Answer(200, report.to_json(**more(report)), "application/json")
+
+    def _healthz(self) -> Answer:
         report = self._report()
         if report.verdict == "well":
-            return _Answer(200, b"ok\n")
-        return _refusal(503, "\n".join(report.reasons()))
+            return Answer(200, b"ok\n")
+        return refusal(503, "\n".join(report.reasons()))
 
 
 def _peer(writer: asyncio.StreamWriter) -> str:
@@ -282,8 +336,8 @@ def _header(request: h11.Request, name: bytes) -> str | None:
     return next(found, None)
 
 
-def _turned_away(away: TurnedAway) -> _Answer:
-    return _Answer(away.status, away.text.encode(errors="replace") + b"\n", more=away.headers)
+def _turned_away(away: TurnedAway) -> Answer:
+    return Answer(away.status, away.text.encode(errors="replace") + b"\n", more=away.headers)
 
 
 async def _request(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:
@@ -299,12 +353,52 @@ async def _request(connection: h11.Connection, reader: asyncio.StreamReader) -> 
         connection.receive_data(await reader.read(MAX_REQUEST_BYTES))
 
 
-def _encoded(connection: h11.Connection, answer: _Answer, *, head_only: bool = False) -> bytes:
+async def _body(connection: h11.Connection, reader: asyncio.StreamReader) -> bytes:
+    """What comes after the head. Raises h11.RemoteProtocolError where that is too much, or ends too
+    soon.
+    """
+    body = b""
+    while True:
+        event = connection.next_event()
+        if isinstance(event, h11.Data):
+            body += event.data
+            if len(body) > MAX_REQUEST_BYTES:
+                raise h11.RemoteProtocolError("it is too long", error_status_hint=413)
+        elif event is h11.NEED_DATA:
+            connection.receive_data(await reader.read(MAX_REQUEST_BYTES))
+        else:
+            return body
+
+
+def _question(request: h11.Request, client: str) -> Question:
+    return Question(
+        path=plain_path(_target(request)[1]),
+        query=query_of(request.target.decode("latin-1").partition("#")[0].partition("?")[2]),
+        method=request.method.decode("ascii"),
+        languages=_asked_for(request, b"accept-language"),
+        cookie=_asked_for(request, b"cookie"),
+        client=client,
+        wants_html="text/html" in _asked_for(request, b"accept").lower(),
+    )
+
+
+def _asked_for(request: h11.Request | None, name: bytes) -> str:
+    return (_header(request, name) or "") if request is not None else ""
+
+
+def _encoded(
+    connection: h11.Connection, answer: Answer, request: h11.Request | None = None
+) -> bytes:
+    answer, caching = tagged(answer, _asked_for(request, b"if-none-match"))
+    body, packing = packed(answer, _asked_for(request, b"accept-encoding"))
+    length = {"Content-Length": str(len(body))} if answer.has_length else {}
     headers = {
         "Content-Type": answer.content_type,
-        "Content-Length": str(len(answer.body)),
+        **length,
         "Content-Security-Policy": answer.policy,
         **_HEADERS,
+        **caching,
+        **packing,
         **answer.more,
     }
     head = h11.Response(
@@ -312,28 +406,53 @@ def _encoded(connection: h11.Connection, answer: _Answer, *, head_only: bool = F
         headers=list(headers.items()),
         reason=HTTPStatus(answer.status).phrase,
     )
-    return (connection.send(head) or b"") + (
-        b"" if head_only else connection.send(h11.Data(data=answer.body)) or b""
-    )
+    sent = connection.send(head) or b""
+    if not body or (request is not None and request.method == b"HEAD"):
+        return sent
+    return sent + (connection.send(h11.Data(data=body)) or b"")
 
 
-def _refusal(status: int, text: str) -> _Answer:
-    return _Answer(status, text.encode(errors="replace") + b"\n")
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """What follows an answer's head, and how it is framed."""
+
+    connection: h11.Connection
+    parts: AsyncGenerator[bytes]
 
 
-def _page_policy(page: bytes) -> str:
-    """A Content-Security-Policy that runs exactly the script and style that the shipped page holds,
-    and nothing that got into it later.
+async def _go_on(
+    stream: _Stream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Sends what follows, until it ends or the client leaves. Raises TimeoutError where the client
+    does not take a part in time, and OSError.
     """
-    script, style = (_hash_source(page, tag) for tag in (b"script", b"style"))
-    return (
-        f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; "
-        "img-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
+    # What is not taken must wait with us, where it is replaced by what is newer.
+    writer.transport.set_write_buffer_limits(high=0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BYTES)
+    sending = asyncio.ensure_future(_send(stream, writer))
+    leaving = asyncio.ensure_future(_left(reader))
+    try:
+        await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if sending.done():
+            sending.result()
+    finally:
+        for each in (sending, leaving):
+            each.cancel()
+        await asyncio.gather(sending, leaving, return_exceptions=True)
 
 
-def _hash_source(page: bytes, tag: bytes) -> str:
-    inside = re.search(rb"<%s>(.*?)</%s>" % (tag, tag), page, re.DOTALL)
-    assert inside, f"page.html has no {tag.decode()}"
-    return f"'sha256-{base64.b64encode(hashlib.sha256(inside[1]).digest()).decode()}'"
+async def _send(stream: _Stream, writer: asyncio.StreamWriter) -> None:
+    async with aclosing(stream.parts) as parts:
+        async for part in parts:
+            writer.write(stream.connection.send(h11.Data(data=part)) or b"")
+            async with asyncio.timeout(TAKE_S):
+                await writer.drain()
+    writer.write(stream.connection.send(h11.EndOfMessage()) or b"")
+    async with asyncio.timeout(TAKE_S):
+        await writer.drain()
+
+
+async def _left(reader: asyncio.StreamReader) -> None:
+    """Returns once the client has closed its side; what it says meanwhile is not read."""
+    while await reader.read(1024):
+        pass

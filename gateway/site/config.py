@@ -195,6 +195,7 @@ def _settings(
     return Settings(
         folder=folder,
         site=gateway.site.name,
+        about=gateway.site,
         timezone=_timezone(gateway.site),
         market=gateway.market,
         assets=tuple(gateway.assets),

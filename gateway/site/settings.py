@@ -56,6 +56,30 @@ class Site:
             examples=["Europe/Berlin"],
         ),
     ] = None
+    title: Annotated[
+        str,
+        Meta(
+            max_length=200,
+            description="what people call it, above its page (default: its name)",
+            examples=["Our house"],
+        ),
+    ] = ""
+    language: Annotated[
+        Literal["en", "de", "nl"] | None,
+        Meta(
+            description="in which its page speaks to everybody (default: to each in the language "
+            "that the browser asks for, and English where there is none)",
+            examples=["de"],
+        ),
+    ] = None
+    contact: Annotated[
+        str,
+        Meta(
+            max_length=500,
+            description="whom to ask when something is wrong: its page of help says so",
+            examples=["Ada, 0660 123456"],
+        ),
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -559,6 +583,8 @@ class Settings:
     folder: Path
     site: str
     """Its name."""
+    about: Site
+    """What its page is told of it."""
     timezone: SiteTimezone
     """In which its days begin and end."""
     market: Market

@@ -58,6 +58,7 @@ class _Written(msgspec.Struct, omit_defaults=True):
     assumed: dict[str, dict[str, str]] = {}
     assumed_before: str = ""
     to_apply: bool = False
+    restored_in: str = ""
 
 
 @dataclass(slots=True)
@@ -82,6 +83,10 @@ class AcceptedMarks:
     """The boot in which the newest of them was noted; empty where that is not known."""
     this_boot: str = ""
     """The boot of now, once this is the daemon's."""
+    restored_in: str = ""
+    """The boot in which a copy was put in the place of the buffer. It may be another machine's: its
+    boots tell nothing of when this one began.
+    """
     second: Path | None = None
     """The second place for what was accepted, if there is one."""
     _told: bool = False
@@ -137,6 +142,14 @@ class AcceptedMarks:
                 news = True
         self.is_stored &= not news
         return news
+
+    def assume_told(self, told: Mapping[Series, int]) -> None:
+        """What a destination was seen to hold counts as accepted; all that was assumed before of
+        whatever series, since nobody knew, does not.
+        """
+        self.assumed_before_s = 0
+        self.assumed.update(told)
+        self.is_stored, self.capped = False, False
 
     def move(self, moved: Mapping[str, str]) -> None:
         """Subjects have other names now, by their texts."""
@@ -196,6 +209,7 @@ class AcceptedMarks:
             marks.assumed = _starts(written.assumed)
             marks.assumed_before_s = _start(written.assumed_before) if written.assumed_before else 0
             marks.to_apply = written.to_apply
+            marks.restored_in = written.restored_in
             marks.is_stored = True
             marks.capped = not marks.to_apply
         except FileNotFoundError:
@@ -239,6 +253,7 @@ class AcceptedMarks:
             _texts(self.assumed),
             utc_seconds(self.assumed_before_s) if self.assumed_before_s else "",
             self.to_apply,
+            self.restored_in,
         )
         _put(self.path, written, owner=owner)
         self.is_stored = True

@@ -1,11 +1,15 @@
 """The table of events: what a person should know."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from gateway.energy.slot import Event
 from gateway.store.database import Database
 
 MAX_EVENTS = 10_000
+
+_EVENT = "SELECT id, at_s, device, kind, energy_uwh, text FROM events"
+KeptEvent = tuple[int, float, str, str, int | None, str]
+"""Its number, when it was (Unix time), its meter, kind, energy in µWh, and text."""
 
 
 class EventTable:
@@ -32,6 +36,21 @@ class EventTable:
             *(device, kind, begins),
         )
         return None if at_s is None else float(at_s)
+
+    def before(self, number: int | None, device: str | None, limit: int) -> list[KeptEvent]:
+        """The newest events with a lower number, newest first; of one meter, where one is named."""
+        rows = self._database.rows(
+            f"{_EVENT} WHERE id < coalesce(?1, id + 1) AND device = coalesce(?2, device) "
+            "ORDER BY id DESC LIMIT ?3",
+            *(number, device, limit),
+        )
+        return list(rows)
+
+    def between(self, since_s: float, until_s: float) -> Iterator[KeptEvent]:
+        """Those of a time, oldest first."""
+        return self._database.rows(
+            f"{_EVENT} WHERE at_s >= ? AND at_s < ? ORDER BY at_s, id", since_s, until_s
+        )
 
     def latest(self, limit: int) -> list[str]:
         """The newest events, newest first, as lines for people."""

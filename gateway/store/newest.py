@@ -33,6 +33,6 @@ def newest(tables: Tables, boot_id: str, slot_s: int) -> Newest:
         earlier_s = sampled.at_s
     if marks.boot_id and marks.boot_id != boot_id:
         earlier_s = max(earlier_s, accepted_until_s)
-    if boot_id in (marks.boot_id, sampled and sampled.boot_id):
+    if boot_id in (marks.boot_id, marks.restored_in, sampled and sampled.boot_id):
         earlier_s = 0.0
     return Newest(max(stored_s, accepted_until_s), earlier_s)

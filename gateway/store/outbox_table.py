@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from gateway.outbox.item import Item, Kind, Subject
@@ -197,6 +198,45 @@ class OutboxTable:
         names = self.destinations() if destination is None else [destination]
         found = [self._owed_to(name, since_s, until_s) for name in names]
         return found[0] if len(found) == 1 else heapq.merge(*found, key=_order)
+
+    def states(self, destination: str, since_s: int, until_s: int) -> Iterator[tuple[Any, ...]]:
+        """Of each measurement for slots of a time: subject, start and state, in their order; the
+        newest revision comes last.
+        """
+        rows = self._database.rows(
+            "SELECT subject, slot_s, state FROM outbox WHERE destination = ? AND slot_s >= ? "
+            "AND slot_s < ? AND kind = 'measurement' ORDER BY slot_s, subject, revision",
+            *(destination, since_s, until_s),
+        )
+        return ((subject_from(subject), slot_s, state) for subject, slot_s, state in rows)
+
+    def newest_accepted_s(self, destination: str, subject: Subject, since_s: int) -> int | None:
+        """Start of the newest slot since a time whose number was accepted."""
+        found: int | None = self._database.one(
+            "SELECT max(slot_s) FROM outbox WHERE destination = ? AND slot_s >= ? AND subject = ? "
+            "AND kind = 'measurement' AND state = 'accepted'",
+            *(destination, since_s, subject_value(subject)),
+        )
+        return found
+
+    def newest_refused(self, destination: str, since_s: int, limit: int) -> list[Owed]:
+        """The newest measurements for slots since a time that were rejected or missed."""
+        rows = self._database.rows(
+            f"SELECT {OWED_LIST} FROM outbox WHERE destination = ? AND slot_s >= ? "  # noqa: S608
+            "AND kind = 'measurement' AND state IN ('rejected', 'missed') "
+            "ORDER BY slot_s DESC LIMIT ?",
+            *(destination, since_s, limit),
+        )
+        return [self._shown(owed_of(row)) for row in rows]
+
+    def waiting(self, destination: str) -> Iterator[tuple[Any, ...]]:
+        """Of each subject how many numbers are pending or sent: subject and count."""
+        rows = self._database.rows(
+            "SELECT subject, count(*) FROM outbox INDEXED BY outbox_pending WHERE destination = ? "
+            "AND state = 'pending' GROUP BY subject",
+            destination,
+        )
+        return ((subject_from(subject), count) for subject, count in rows)
 
     def _owed_to(self, destination: str, since_s: int, until_s: int) -> Iterator[Owed]:
         rows = self._database.rows(

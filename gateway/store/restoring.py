@@ -6,7 +6,8 @@ play back into the restored file.
 
 What destinations accepted since the copy was made is not in it. The marks beside the buffer that is
 set aside say how far they had come, and so does that buffer, where it can be read. Where there is
-none (a new card), all that has ended by now counts as accepted.
+none (a new card), the destinations are asked; what they cannot tell counts as accepted, if it has
+ended by now.
 """
 
 import contextlib
@@ -15,25 +16,40 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.store.accepted_marks import AcceptedMarks
+from gateway.store.accepted_marks import AcceptedMarks, Series
 from gateway.store.behind import assume_pending, note_accepted
 from gateway.store.buffer import Buffer, Limits
+from gateway.store.carried_files import take_out
 from gateway.store.errors import StoreError, remedy
 from gateway.store.file import FILES, connect_as_it_is, lock_folder
 from gateway.store.file_lock import FileLock
 from gateway.store.migration import newest_version
 from gateway.store.opening import open_for_reading
 from gateway.store.row_checks import TABLES
+from gateway.store.rows import subject_from
 
 DAEMON_USER = "meter-gateway"
 """As the unit in systemd/ has it."""
 
 _SUFFIXES = (*FILES[1:], "-journal", ".salvaging", ".salvaged", FILES[0])
 """The logs first: SQLite would play them back into whatever file they lie beside."""
+
+
+Known = Mapping[Series, Set[int]]
+"""Of each series that something is owed of in a copy, the slots that are known to be accepted."""
+Asks = Callable[[Known], "Mapping[Series, int] | None"]
+"""Asks the destinations how far they have come: the newest slot of each series that may be held.
+None: they do not tell.
+"""
+
+ASKED_S = 90 * 86_400
+"""So far back the copy is asked what was accepted."""
+_WITH_DESTINATIONS = 3
+"""Since this version an item says to whom it is owed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,34 +62,49 @@ class Restored:
     is_older: bool
     """Whether it is of an older version: the daemon upgrades it."""
     newest_slot_s: int | None
-    """The newest slot that something is owed for in it."""
+    """The newest slot that a measurement is owed of in it; None also where it is older."""
     aside: Path | None
     """Where the buffer is now that was there; None where there was none."""
     assumed_before_s: int | None
-    """Slots that start before then count as accepted; None where marks say it for each asset."""
+    """Slots that start before then count as accepted; None where it is known for each asset."""
     marked_s: int | None
     """The newest slot that is known to be accepted."""
+    is_told: bool
+    """Whether the destinations told how far they had come."""
     assumed: int
     """Items that waited in the copy, and count as accepted."""
 
 
 def restore(
-    copy: Path, path: Path, *, accepted_before_s: int | None, now_s: float, slot_s: int
+    copy: Path,
+    path: Path,
+    *,
+    accepted_before_s: int | None,
+    now_s: float,
+    boot_id: str,
+    slot_s: int,
+    asks: Asks,
 ) -> Restored:
-    """Put a copy in the place of the buffer at `path`. Slots that start before `accepted_before_s`
-    count as accepted; None: as far as the marks say. Raises StoreError; nothing has been changed
-    then.
+    """Put a copy in the place of the buffer at `path`, now and in this boot. Slots that start
+    before `accepted_before_s` count as accepted; None: as far as the marks say, or else as `asks`
+    does. Raises StoreError; nothing has been changed then.
     """
     real = path.resolve()
     with _locked(path), _beside(copy, real) as (work, counts, version):
-        marks = _marks(path)
+        marks, told = _marks(path), None
+        # A buffer that was restored where nobody knew knows no more before it delivered again.
+        least_s = marks.assumed_before_s - slot_s
+        knows = path.exists() and min(marks.accepted.values(), default=-1) >= max(least_s, 0)
         if accepted_before_s is not None:
             marks.assumed_before_s = accepted_before_s
-        elif path.exists() and marks.accepted and _know_all_of(marks, work, version):
+        elif knows and _know_all_of(marks, work, version):
+            marks.assumed_before_s = 0
             marks.assume(marks.accepted)
+        elif (told := _told(asks, work, version, now_s)) is not None:
+            marks.assume_told(told)
         else:
             marks.assumed_before_s = int(now_s) // slot_s * slot_s
-        marks.to_apply = True
+        marks.to_apply, marks.restored_in = True, boot_id
 
         assumed, newest_s = 0, None
         if version == newest_version():
@@ -83,7 +114,8 @@ def restore(
 
     return Restored(
         *(size_bytes, counts, version < newest_version(), newest_s, aside),
-        *(marks.assumed_before_s or None, max(marks.accepted.values(), default=None), assumed),
+        *(marks.assumed_before_s or None, max(marks.accepted.values(), default=None)),
+        *(told is not None, assumed),
     )
 
 
@@ -161,6 +193,7 @@ def _judged(work: Path, copy: Path) -> tuple[dict[str, int], int]:
         try:
             db.execute("PRAGMA journal_mode = DELETE")  # plays the log into the file
             names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+            take_out(db)
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
                 raise StoreError(f"{not_ours} ({error})") from error
@@ -205,12 +238,11 @@ def _opened(work: Path) -> Buffer:
 
 
 def _marks(path: Path) -> AcceptedMarks:
-    """Of the file beside the buffer, and of the buffer that is there. What was assumed of another
-    buffer is not taken over.
+    """Of the file beside the buffer, and of the buffer that is there. What was assumed of one
+    series of another buffer is not taken over.
     """
     marks = AcceptedMarks.beside(path)
     marks.assumed.clear()
-    marks.assumed_before_s = 0
     with contextlib.suppress(StoreError, sqlite3.Error):
         present = open_for_reading(path)
         try:
@@ -235,6 +267,23 @@ def _know_all_of(marks: AcceptedMarks, work: Path, version: int) -> bool:
     return all(marks.accepted.get(series, -1) >= s for series, s in copied.accepted.items())
 
 
+def _told(asks: Asks, work: Path, version: int, now_s: float) -> Mapping[Series, int] | None:
+    """What the destinations tell. Raises sqlite3.Error."""
+    if version < _WITH_DESTINATIONS:
+        return None
+    known: dict[Series, set[int]] = {}
+    with contextlib.closing(connect_as_it_is(work, "mode=ro")) as db:
+        for destination, subject, slot_s, is_accepted in db.execute(
+            """SELECT destination, subject, slot_s, state = 'accepted' AND attempts > 0
+               FROM outbox WHERE kind = 'measurement' AND slot_s >= ?""",
+            (int(now_s) - ASKED_S,),
+        ):
+            slots = known.setdefault((destination, str(subject_from(subject))), set())
+            if is_accepted:
+                slots.add(slot_s)
+    return asks(known)
+
+
 def _apply(work: Path, marks: AcceptedMarks, now_s: float) -> tuple[int, int | None]:
     """Raises sqlite3.Error."""
     db = connect_as_it_is(work, "mode=rw")
@@ -242,7 +291,9 @@ def _apply(work: Path, marks: AcceptedMarks, now_s: float) -> tuple[int, int | N
         db.execute("BEGIN IMMEDIATE")
         count = assume_pending(db, marks, now_s)
         db.execute("COMMIT")
-        newest_s: int | None = db.execute("SELECT max(slot_s) FROM outbox").fetchone()[0]
+        newest_s: int | None = db.execute(
+            "SELECT max(slot_s) FROM outbox WHERE kind = 'measurement'"
+        ).fetchone()[0]
     finally:
         db.close()
     return count, newest_s

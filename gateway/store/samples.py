@@ -148,6 +148,33 @@ class SampleTable:
                 Sample(device, serial_number, boot_id, boottime_ms, utc_ms, values, placed),
             )
 
+    def values_of(
+        self, device: str, since_ms: int, until_ms: int, most: int
+    ) -> Iterator[tuple[int, dict[str, float]]]:
+        """What one meter said within a time: UTC in ms, and its values. Of more than `most` samples
+        of all meters in between some are looked at, as if by lot: meters take turns, and each
+        so-manieth row may always be the same one's.
+        """
+        rows = self._database.rows
+        layouts = {
+            number: (names := quantities.split(","), Packing(names))
+            for number, quantities in rows(
+                "SELECT id, quantities FROM layouts WHERE device = ? AND quantities != ''", device
+            )
+        }
+        first, last = self.last_before(since_ms), self.last_before(until_ms)
+        marks = ", ".join("?" * len(layouts))
+        one_of = max(1, -(-(last - first) // most))
+        for layout, utc_ms, data in rows(
+            f"SELECT layout, utc_ms, data FROM samples WHERE id > ? AND id <= ? "  # noqa: S608
+            # Knuth's multiplicative hash (The Art of Computer Programming, volume 3, section 6.4).
+            f"AND layout IN ({marks}) AND utc_ms IS NOT NULL "
+            "AND ((id * 2654435761) >> 16) % ? = 0 ORDER BY id",
+            *(first, last, *layouts, one_of),
+        ):
+            names, packing = layouts[layout]
+            yield utc_ms, dict(zip(names, packing.unpack(data), strict=True))
+
     def devices(self) -> set[str]:
         """The devices that samples were ever kept of."""
         rows = self._database.rows("SELECT DISTINCT device FROM layouts")

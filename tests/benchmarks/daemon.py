@@ -183,7 +183,7 @@ async def _site(more: str = "") -> AsyncIterator[tuple[Path, int, StandInExchang
             StandInExchange(uuid4(), names, slot_s=SLOT_S) as exchange,
         ):
             folder = Path(scratch) / "site"
-            port = _free_port()
+            port = free_port()
             slot = f"{SLOT_S}s"
             write_site(
                 folder, home, exchange, assets, slot=slot, interval="10s", port=port, more=more
@@ -196,7 +196,7 @@ def _look_at(url: str) -> None:
         answer.read()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,10 +1,16 @@
-"""A real Chromium, as Debian ships it."""
+"""A real Chromium, as Debian ships it: one for all tests, which therefore run in one process
+(`xdist_group`).
+"""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from selenium import webdriver
+
+from tests.browser.looking import Browser
+from tests.browser.serving import Served
+from tests.browser.told import Told
+from tests.tools import find_tool
 
 _FLAGS = (
     "--headless",
@@ -16,28 +22,47 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
-    "--window-size=1280,1400",
+    "--window-size=1280,900",
 )
 
 
-@pytest.fixture
-def chromium(required_tool: Callable[[str], str], tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    """A browser with an empty profile that talks to nobody but the page."""
+@pytest.fixture(scope="session")
+def one_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """With an empty profile; it talks to nobody but the page."""
+    folder = tmp_path_factory.mktemp("chromium")
     options = webdriver.ChromeOptions()
-    options.binary_location = required_tool("chromium")
+    options.binary_location = find_tool("chromium")
     for flag in _FLAGS:
         options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path / 'chromium'}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    options.add_argument(f"--user-data-dir={folder}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     environment = {
         "PATH": "/usr/bin:/bin",
-        "HOME": str(tmp_path),
-        "TZ": "Europe/Vienna",
+        "HOME": str(folder),
+        "TZ": "America/New_York",
         "LANG": "C.UTF-8",
     }
-    service = webdriver.ChromeService(required_tool("chromedriver"), env=environment)
+    service = webdriver.ChromeService(find_tool("chromedriver"), env=environment)
     driver = webdriver.Chrome(options=options, service=service)
     try:
         yield driver
     finally:
         driver.quit()
+
+
+@pytest.fixture
+def browser(one_browser: webdriver.Chrome) -> Iterator[Browser]:
+    """As it is at first, without cookies and with nothing in its cache."""
+    looking = Browser(one_browser)
+    looking.forget()
+    yield looking
+    one_browser.get("about:blank")
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    """The real server with what it is told."""
+    serving = Served(Told())
+    serving.start()
+    yield serving
+    serving.stop()

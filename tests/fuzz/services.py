@@ -7,6 +7,7 @@ import functools
 import itertools
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC
 from typing import Any
 
 from drivers.net.http_connection import MAX_REPLY_BYTES
@@ -26,8 +27,10 @@ from gateway.outbox.http_replies import (
     parsed,
     reason_of,
 )
+from gateway.page.served import About, ServedPages
 from gateway.site.credentials import Credentials
 from gateway.site.settings import MqttSettings, StatusSettings
+from tests.browser.told import Told
 from tests.fuzz.meter_drivers import loop
 from tests.fuzz.target import Target, check_message, pieces, split
 
@@ -294,7 +297,16 @@ def _server() -> StatusServer:
         ),
         mqtt=None,
     )  # fmt: skip
-    return StatusServer(StatusSettings(), lambda: report)
+    told, about = Told(), About(title="home", zone=UTC)
+    return StatusServer(
+        StatusSettings(),
+        lambda: report,
+        pages=lambda door: [ServedPages(told, told.report, about, door)],
+    )
+
+
+STATUSES = frozenset((200, 303, 304, 400, 401, 404, 405, 413, 421, 429, 431, 501, 503, 505))
+"""What the page may answer; 500 is a bug of it."""
 
 
 def status_page(data: bytes) -> None:
@@ -319,14 +331,22 @@ async def _browse(stream: bytes, options: int) -> None:
     writer.close()
     if client.written:
         head, _, body = client.written.partition(b"\r\n\r\n")
-        assert re.match(rb"HTTP/1\.1 (200|400|404|405|421|431|501|503|505) ", head), head[:100]
+        assert re.match(
+            rb"HTTP/1\.1 (200|303|304|400|401|404|405|413|421|429|431|501|503|505) ", head
+        ), head[:100]
         assert head.count(b"Content-Length: ") == 1
         answered_whole = b"Content-Length: %d\r\n" % len(body) in head + b"\r\n"
         assert answered_whole or not body, head
 
 
 def status_seeds() -> Iterable[bytes]:
-    for n, path in enumerate((b"/", b"/status", b"/healthz", b"/metrics", b"/x?y#z")):
+    pages = (
+        b"/days/2026-11-28?asset=1",
+        b"/slots/a/1",
+        b"/events?before=1&meter=pv",
+        b"/help/disk",
+    )
+    for n, path in enumerate((b"/", b"/status", b"/healthz", b"/metrics", b"/x?y#z", *pages)):
         yield (
             bytes([n])
             + b"GET "
@@ -340,7 +360,7 @@ def status_seeds() -> Iterable[bytes]:
             + b" HTTP/1.0\r\nHost: [::1]\r\nConnection: keep-alive\r\n\r\n"
         )
     yield (
-        b"\0POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\nExpect: "
+        b"\0POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\nExpect: "
         b"100-continue\r\n\r\nbody"
     )
     yield (

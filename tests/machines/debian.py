@@ -9,26 +9,34 @@ import shutil
 import signal
 import subprocess
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "meter-gateway-machines"
 """Where a Debian is kept once it was made: that takes minutes."""
 
-PACKAGES = "systemd,systemd-sysv,dbus,udev,python3,ca-certificates,procps,iproute2"
+PACKAGES = (
+    "systemd,systemd-sysv,dbus,udev,python3,ca-certificates,procps,iproute2,sudo,"
+    "unattended-upgrades,systemd-timesyncd"
+)
 BOOT_S = 120.0
-TOOLS = ("debootstrap", "systemd-nspawn", "nsenter", "pgrep")
+TOOLS = ("debootstrap", "systemd-nspawn", "nsenter", "unshare", "pgrep")
 
 
-def base(suite: str) -> Path:
-    """The files of that Debian, as they are before anything was done to it."""
-    folder = CACHE / suite
+def base(suite: str, architecture: str = "", packages: str = PACKAGES) -> Path:
+    """The files of that Debian, as they are before anything was done to it. Another architecture
+    than this machine's is made under emulation, which takes longer.
+    """
+    name = "-".join(filter(None, [suite, architecture, f"{zlib.crc32(packages.encode()):08x}"]))
+    folder = CACHE / name
     if (folder / "made").exists():
         return folder / "root"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    words = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite]
-    subprocess.run([*words, str(folder / "root")], check=True, stdout=subprocess.DEVNULL)
+    words = ["debootstrap", "--variant=minbase", f"--include={packages}"]
+    words += [f"--arch={architecture}"] if architecture else []
+    subprocess.run([*words, suite, str(folder / "root")], check=True, stdout=subprocess.DEVNULL)
     (folder / "made").touch()
     return folder / "root"
 
@@ -51,6 +59,12 @@ class Machine:
         if code is not None and done.returncode != code:
             raise AssertionError(f"{' '.join(words)}: {done.returncode}\n{done.stdout}")
         return done.stdout
+
+    def cut_the_power(self) -> None:
+        """Everything in it ends at this moment. What it had written stays: the disk of this machine
+        has it.
+        """
+        os.kill(self._leader, signal.SIGKILL)
 
     def gateway(self, *words: str, code: int | None = 0) -> str:
         """The same, of our command."""
@@ -78,18 +92,36 @@ class Machine:
         return self.run("apt-get", "install", "-y", *offline, f"/root/{deb.name}", code=code)
 
 
-@contextlib.contextmanager
-def booted(suite: str, folder: Path) -> Iterator[Machine]:
-    """A fresh one. `folder` is where its files go."""
+def fresh(suite: str, folder: Path) -> Path:
+    """The files of a fresh machine, in that folder."""
     root = folder / suite
     subprocess.run(["cp", "-a", "--reflink=auto", str(base(suite)), str(root)], check=True)
     (root / "etc/machine-id").write_text("")
-    words = ["systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "--boot"]
+    (root / "etc/hosts").write_text(f"127.0.0.1 localhost {os.uname().nodename}\n")
+    return root
+
+
+@contextlib.contextmanager
+def booted(suite: str, folder: Path, *flags: str) -> Iterator[Machine]:
+    """A fresh one. `folder` is where its files go."""
+    with running(fresh(suite, folder), *flags) as machine:
+        yield machine
+
+
+@contextlib.contextmanager
+def running(root: Path, *flags: str) -> Iterator[Machine]:
+    """The machine with these files, booted, with more flags for systemd-nspawn. It is shut down in
+    the end, where its power was not cut before.
+    """
+    # Its boot clock begins when it does, as a machine's: not with this one's.
+    since_s = int(time.clock_gettime(time.CLOCK_BOOTTIME))
+    words = ["unshare", "--time", "--boottime", f"-{since_s - 1}"]
+    words += ["systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "--boot", *flags]
     environ = os.environ | {"SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE": "1"}
-    legacy = ["--setenv=SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"] if suite != "bookworm" else []
-    with (folder / f"{suite}.log").open("wb") as log:
+    legacy = ["--setenv=SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"] if root.name != "bookworm" else []
+    with root.with_name(f"{root.name}.log").open("ab") as log:
         process = subprocess.Popen(
-            [*words, *legacy, f"--machine=mg-{suite}-{os.getpid()}", f"--directory={root}",
+            [*words, *legacy, f"--machine=mg-{root.name}-{os.getpid()}", f"--directory={root}",
              "--console=passive"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ,
         )  # fmt: skip
@@ -108,13 +140,20 @@ def _leader(process: "subprocess.Popen[bytes]") -> int:
     """Its first process, once all of it has started."""
     until_s = time.monotonic() + BOOT_S
     while time.monotonic() < until_s and process.poll() is None:
-        found = subprocess.run(
-            ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False
-        ).stdout.split()
-        if found and _is_up(found[0]):
-            return int(found[0])
+        leader = _first_in(process.pid)
+        if leader and _is_up(leader):
+            return int(leader)
         time.sleep(0.3)
     raise AssertionError("it does not boot")
+
+
+def _first_in(pid: int) -> str:
+    """Below unshare and systemd-nspawn."""
+    said = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    for child in said.stdout.split():
+        name = Path(f"/proc/{child}/comm").read_text().strip()
+        return child if name in ("systemd", "init") else _first_in(int(child))
+    return ""
 
 
 def _is_up(leader: str) -> bool:

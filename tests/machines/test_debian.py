@@ -2,118 +2,19 @@
 become of it afterwards. `make test-system` runs this, as root.
 """
 
-import asyncio
-import contextlib
-import os
 import re
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import pytest
 
-from drivers.profile import load_profile
-from drivers.simulated.meters import modbus_tcp
-from drivers.simulated.one_meter import Load, twin_of
-from gateway.delivery.simulated.community import AREA, Community, Node
-from gateway.delivery.simulated.http_server import StandInExchange
-from tests.machines.debian import TOOLS, Machine, booted
+from tests.machines.debian import Machine, booted
+from tests.machines.world import NETWORK, SLOT_S, World
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("machines")]
 
-ROOT = Path(__file__).parents[2]
-NETWORK, LOAD = UUID("8a2c0f3e-5d1b-4c77-9f64-0b1f7f5a2d10"), UUID(int=7)
-SLOT_S = 20
 STATE = "var/lib/meter-gateway"
-
-
-class World:
-    """A meter and an exchange on this machine's loopback, in a thread of their own."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._stack = contextlib.AsyncExitStack()
-
-    def __enter__(self) -> "World":
-        self._thread.start()
-        self._do(self._begin())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._do(self._stack.aclose())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
-
-    async def _begin(self) -> None:
-        twin = twin_of(load_profile("eastron/sdm630"), Load(1200, time.time(), 3), time.time)
-        self.port = await self._stack.enter_async_context(modbus_tcp({1: twin}))
-        house = Node(NETWORK, "Grid", AREA, children=[Node(LOAD, "House load")])
-        self.exchange = await self._stack.enter_async_context(
-            StandInExchange(NETWORK, Community(house), slot_s=SLOT_S)
-        )
-
-    def go_down(self) -> None:
-        """The exchange takes no connection any more."""
-        self._loop.call_soon_threadsafe(self.exchange.mode, "down")
-
-    @property
-    def accepted(self) -> dict[int, int]:
-        """The energy of each slot that the exchange has taken, in µWh."""
-        (house,) = self.exchange.books.measurements.values()
-        return dict(house)
-
-
-@pytest.fixture
-def as_root(required_tool: Callable[[str], str]) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can boot a machine: run make test-system with sudo")
-    for tool in TOOLS:
-        required_tool(tool)
-
-
-@pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], Path]:
-    """Builds this machine's package, with a suffix to its version; or one whose program ends."""
-
-    def make(suffix: str, broken: bool) -> Path:
-        folder = tmp_path_factory.mktemp("dist")
-        words = [sys.executable, ".ci/package.py", "build", "--output", str(folder)]
-        architecture = subprocess.run(
-            ["dpkg", "--print-architecture"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        words += ["--architecture", architecture, "--suffix", suffix]
-        subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        (deb,) = folder.glob("*.deb")
-        return _broken(deb) if broken else deb
-
-    return make
-
-
-def _broken(deb: Path) -> Path:
-    """The same, with a daemon that ends as soon as it has begun."""
-    tree = deb.parent / "tree"
-    subprocess.run(["dpkg-deb", "--raw-extract", str(deb), str(tree)], check=True)
-    run = tree / "usr/lib/meter-gateway/gateway/cli/commands/run.py"
-    text = run.read_text().replace("def run(args", "def _never(args")
-    run.write_text(text + "\n\ndef run(args):\n    raise SystemExit('broken on purpose')\n")
-    (tree / "DEBIAN/md5sums").unlink(missing_ok=True)
-    subprocess.run(["dpkg-deb", "--build", str(tree), str(deb)], check=True, capture_output=True)
-    return deb
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with World() as world:
-        yield world
 
 
 def init(machine: Machine, world: World) -> str:

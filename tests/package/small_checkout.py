@@ -41,9 +41,10 @@ class Checkout:
         """The buffer's schema has this number."""
         (self.folder / f"gateway/store/migrations/{number:03}.sql").write_text("SELECT 1;\n")
 
-    def build(self, suffix: str = "", architecture: str = "amd64") -> Path:
+    def build(self, suffix: str = "", architecture: str = "amd64", maintainer: str = "") -> Path:
         """The package. Raises subprocess.CalledProcessError."""
         words = ["build", "--architecture", architecture, "--suffix", suffix]
+        words += ["--maintainer", maintainer] if maintainer else []
         subprocess.run(
             [sys.executable, ".ci/package.py", *words],
             cwd=self.folder, check=True, capture_output=True, text=True,

@@ -19,7 +19,7 @@ def main() -> int:
     store = folder / "buffer.sqlite"
     does = {
         "buffer": lambda: print(store),
-        "backup": lambda: shutil.copyfile(store, words[0]),
+        "backup": lambda: shutil.copyfile(store, words[-1]),
         "restore": lambda: shutil.copyfile(words[0], store),
         "outbox": lambda: print((folder / "outbox.json").read_text()),
         "export": lambda: Path(words[2], "PV.csv").write_text("a;b\n"),

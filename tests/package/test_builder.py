@@ -85,6 +85,16 @@ def test_arm64_is_put_together_here(checkout: Checkout) -> None:
     assert [name for name in files_of(deb) if name.endswith("aarch64-linux-gnu.so")]
 
 
+def test_the_maintainer_is_who_builds_it_says(checkout: Checkout) -> None:
+    """An address that nobody reads would look like one that somebody does."""
+    words = ["dpkg-deb", "-f", checkout.build(), "Maintainer"]
+    field = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    assert "@" not in field
+    words[2] = checkout.build("+b", maintainer="Energy Co-op <it@coop.example>")
+    field = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    assert field == "Energy Co-op <it@coop.example>\n"
+
+
 def refusal(checkout: Checkout, architecture: str = "amd64") -> str:
     with pytest.raises(subprocess.CalledProcessError) as failed:
         checkout.build(architecture=architecture)

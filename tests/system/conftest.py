@@ -48,6 +48,8 @@ class RunningSite:
     exchange: StandInExchange
     daemon: Daemon
     page: httpx.AsyncClient
+    runs: asyncio.Task[None]
+    """Keeps the daemon running; cancelled, it is not started again."""
     slot_s: int = SLOT_S
 
     async def report(self) -> Report:
@@ -171,7 +173,7 @@ async def _running_site(
         daemon = Daemon(folder)
         task = asyncio.create_task(daemon.run())
         try:
-            yield RunningSite(site, home, exchange, daemon, page)
+            yield RunningSite(site, home, exchange, daemon, page, task)
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

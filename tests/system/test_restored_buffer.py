@@ -83,19 +83,24 @@ async def _put_back(
         assert site.daemon.process is not None
         site.daemon.process.terminate()
         await site.daemon.process.wait()
+        site.runs.cancel()
+        await asyncio.wait([site.runs])
         accepted = _booked(site)
-        # It is started again only when this has been done: nothing else runs meanwhile.
-        put_back(site, copy)
-        await site.until(lambda _: site.daemon.starts == 2, "it is started again")
-        await _more_slots(site, AFTER)
+        await asyncio.to_thread(put_back, site, copy)
+        runs = asyncio.create_task(site.daemon.run())
+        try:
+            await _more_slots(site, AFTER)
+        finally:
+            runs.cancel()
+            await asyncio.wait([runs])
 
         after = _booked(site)
         changed = {key: (uwh, after[key]) for key, uwh in accepted.items() if after[key] != uwh}
         assert not changed, f"{put_back.__name__}: sent with another number"
         assert len(after) >= len(accepted) + 3 * (AFTER - 2), "live slots go on"
         assert site.log("counts as accepted"), "nobody was told"
-        report = await site.report()
-        assert any("counts as accepted" in event for event in report.buffer.events)
+        with site.buffer() as buffer:
+            assert any("counts as accepted" in event for event in buffer.latest_events())
 
 
 async def _more_slots(site: "RunningSite", count: int) -> None:

@@ -102,6 +102,32 @@ def report_of_page(settings: "Settings") -> "Report":
     return _parsed(url, _fetch(url, token))
 
 
+def told_by_page(settings: "Settings") -> "tuple[Report, list[str]]":
+    """The same, and its problems in the words of the page; none where it is of an earlier version.
+    Raises NotReachable.
+    """
+    from msgspec import Struct, json
+
+    class Problem(Struct):
+        """What is read of one."""
+
+        what: str = ""
+        itself: str = ""
+        do: str = ""
+
+    class Told(Struct):
+        """What is read of the page's JSON."""
+
+        problems: list[Problem] = []
+
+    url, token = _page_of(settings)
+    body = _fetch(url, token)
+    report = _parsed(url, body)
+    told = json.decode(body, type=Told).problems
+    texts = [" ".join(part for part in (p.what, p.itself, p.do) if part) for p in told]
+    return report, [text for text in texts if text]
+
+
 def _watch(url: str, token: Token, *, as_json: bool) -> int:
     from rich.console import Group
     from rich.live import Live

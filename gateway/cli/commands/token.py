@@ -82,7 +82,7 @@ def _advice(status: "StatusSettings", path: Path, *, passed_on: bool) -> list[st
     else:
         lines.append("The daemon takes it at once: nothing has to be started again.")
     lines.append(
-        "In a browser it is the password, with any user name; for Prometheus it is a bearer "
+        "A browser is asked for it once, by the page itself; for Prometheus it is a bearer "
         f"token. See it with: cat {path}"
     )
     return lines

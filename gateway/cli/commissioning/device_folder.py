@@ -12,7 +12,7 @@ from drivers.found import Found
 from drivers.line import LineUrl
 from drivers.scan import device_line
 from drivers.settings_file import settings_files
-from gateway.cli.commissioning.files import make_folder, write_settings
+from gateway.cli.commissioning.files import cannot_write, make_folder, write_settings
 from gateway.cli.terminal import Refused
 from gateway.site.config import load_device
 from gateway.site.credentials import ConfigError
@@ -116,6 +116,8 @@ class DeviceFolder:
         print(f"    written: {path}", flush=True)
 
     def _refused(self, error: OSError) -> Refused:
+        if error.errno in (errno.EROFS, errno.EACCES):
+            return cannot_write(Path(error.filename or self._folder), error)
         return Refused(
             f"{error.filename or self._folder}: cannot be written: {error.strerror} — write to "
             "another folder"

@@ -22,15 +22,23 @@ def write_settings(path: Path, text: str) -> None:
     """Write a file that is root's and that the daemon's group may read; where a person without
     root's rights writes it, it is theirs. Raises OSError.
     """
-    owner = daemon_owner()
-    _write(path, text, SETTINGS_MODE, None if owner is None else (0, owner[1]))
+    write_kept(path, text.encode(), is_secret=False)
 
 
 def write_secret(path: Path, text: str) -> None:
     """Write a file that only the daemon's user can read, and at no time anybody else. Raises
     OSError.
     """
-    _write(path, text, SECRET_MODE, daemon_owner())
+    write_kept(path, text.encode(), is_secret=True)
+
+
+def write_kept(path: Path, data: bytes, *, is_secret: bool) -> None:
+    """Either of both. Raises OSError."""
+    owner = daemon_owner()
+    if is_secret:
+        _write(path, data, SECRET_MODE, owner)
+    else:
+        _write(path, data, SETTINGS_MODE, None if owner is None else (0, owner[1]))
 
 
 def make_folder(path: Path) -> None:
@@ -55,15 +63,15 @@ def set_aside(path: Path, now_s: float) -> Path:
     return aside
 
 
-def _write(path: Path, text: str, mode: int, owner: tuple[int, int] | None) -> None:
+def _write(path: Path, data: bytes, mode: int, owner: tuple[int, int] | None) -> None:
     written = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, SECRET_MODE)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "wb") as file:
             if owner is not None:
                 os.fchown(file.fileno(), *owner)
             os.fchmod(file.fileno(), mode)
-            file.write(text)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         written.replace(path)

@@ -18,14 +18,13 @@ from gateway.cli.commissioning.meters_step import MetersStep
 from gateway.cli.commissioning.site_file import AssetLine, ExchangeLines, SiteLines, site_text
 from gateway.cli.commissioning.step import Step
 from gateway.cli.terminal import Refused
-from gateway.cli.trial import tried_clock, why_not_bound
+from gateway.cli.trial import why_not_bound
 from gateway.delivery import kinds
 from gateway.site.config import DEFAULT_FOLDER
 from gateway.site.credentials import ConfigError
 from gateway.site.devices import Device
 from gateway.site.settings import Settings, StatusSettings
 from gateway.site.timezone import TimezoneName, machine_timezone
-from gateway.timing.clock import Clock
 from gateway.timing.utc import utc_seconds
 
 _PORTS = range(8080, 8100)
@@ -45,7 +44,8 @@ class FirstHour(Step):
             self._put(path, text)
         settings = self._checked()
         if settings is not None:
-            self._begin(settings)
+            starts = starting.is_service(self.folder) and not self.args.no_start
+            self.left.extend(starting.begin(settings, starts=starts))
         for text in self.left:
             print(f"Left to do: {text}")
         return 1 if self.left else 0
@@ -136,32 +136,6 @@ class FirstHour(Step):
                 print(problem)
             self.left.append("mend these, and run init again")
             return None
-
-    def _begin(self, settings: Settings) -> None:
-        """Start it, and wait for the meters."""
-        told = tried_clock(Clock(settings.clock.trust))
-        if told.mark == "✗":
-            print(f"  {told}")
-        started = starting.is_service(self.folder) and not self.args.no_start
-        if started:
-            print("Starting the service …", flush=True)
-            if problem := starting.start():
-                self.left.append(f"the service does not start: {problem}")
-                return
-        heard = False
-        for is_well, text in starting.first_samples(settings, patient=started):
-            heard = True
-            print(f"  {'ok' if is_well else '✗ '} {text}", flush=True)
-            if not is_well:
-                self.left.append(f"{text} — meter-gateway check --try looks closer")
-        if heard:
-            if told.mark != "✗":
-                print(starting.first_slot(settings, time.time()))
-            print("meter-gateway status shows how it goes.")
-        elif started:
-            self.left.append("the status page does not answer: systemctl status meter-gateway")
-        else:
-            print(f"All is written. Start it with: meter-gateway --config {self.folder} run")
 
 
 def _site_name(host: str) -> str:

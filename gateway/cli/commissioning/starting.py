@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.commands.status import NotReachable, report_of_page
 from gateway.cli.service import is_booted
-from gateway.cli.trial import shown_values
+from gateway.cli.trial import shown_values, tried_clock
 from gateway.delivery.kinds.exchange import settings_of
 from gateway.site.service_unit import UNIT, service_unit
+from gateway.timing.clock import Clock
 from gateway.timing.utc import utc_seconds
 
 if TYPE_CHECKING:
@@ -29,6 +30,35 @@ _LOOK_S = 0.5
 def is_service(folder: Path) -> bool:
     """Whether systemd runs the daemon of that folder on this machine."""
     return is_booted() and service_unit().runs(folder) and shutil.which("systemctl") is not None
+
+
+def begin(settings: "Settings", *, starts: bool) -> list[str]:
+    """Start the service, where `starts`, and wait until each meter is heard. Says how it goes;
+    returns what is left to do.
+    """
+    left: list[str] = []
+    told = tried_clock(Clock(settings.clock.trust))
+    if told.mark == "✗":
+        print(f"  {told}")
+    if starts:
+        print("Starting the service …", flush=True)
+        if problem := start():
+            return [f"the service does not start: {problem}"]
+    heard = False
+    for is_well, text in first_samples(settings, patient=starts):
+        heard = True
+        print(f"  {'ok' if is_well else '✗ '} {text}", flush=True)
+        if not is_well:
+            left.append(f"{text} — meter-gateway check --try looks closer")
+    if heard:
+        if told.mark != "✗":
+            print(first_slot(settings, time.time()))
+        print("meter-gateway status shows how it goes.")
+    elif starts:
+        left.append(f"the status page does not answer: systemctl status {UNIT}")
+    else:
+        print(f"All is written. Start it with: meter-gateway --config {settings.folder} run")
+    return left
 
 
 def start() -> str:

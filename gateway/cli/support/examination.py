@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from gateway.cli.commands.status import NotReachable, last_heard, report_of_page
+from gateway.cli.commands.status import NotReachable, last_heard, told_by_page
 from gateway.cli.service import is_booted, shown
 from gateway.cli.support.machine import machine
 from gateway.cli.trial import Mark, Tried, trials
@@ -106,13 +106,13 @@ def judged(said: dict[str, str]) -> Iterator[Tried]:
 def daemon(settings: Settings) -> Iterator[Tried]:
     """The running daemon's own words, as `status` and the page have them."""
     try:
-        report = report_of_page(settings)
+        report, problems = told_by_page(settings)
     except NotReachable as error:
         yield Tried("✗", "status", str(error).replace("\n", " "))
         return
     mark: Mark = "ok" if report.verdict == "well" else "–" if report.verdict == "starting" else "✗"
     yield Tried(mark, "status", report.headline())
-    for text in report.reasons():
+    for text in problems or report.reasons():
         yield Tried("✗", "attention", text)
     for text in report.starting():
         yield Tried("–", "awaited", text)

@@ -2,12 +2,15 @@
 
 import os
 import platform
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from gateway import __version__
 from gateway.cli.trial import Tried
+from gateway.cli.update_channel import UNATTENDED, channel_of
 
 LEAST_MEMORY_BYTES = 60_000_000
 """The daemon takes 40 MB; a command beside it as much again for a moment."""
@@ -21,6 +24,8 @@ def machine(root: Path = Path("/")) -> Iterator[Tried]:
     """`root` is where its files are."""
     yield Tried("ok", "meter-gateway", f"{__version__}, Python {platform.python_version()}")
     yield Tried("ok", "machine", _named(root))
+    yield from _package()
+    yield _updates(root)
     yield _memory(root)
     yield from _temperature(root)
     yield from _voltage(root)
@@ -35,6 +40,30 @@ def _named(root: Path) -> str:
     system = release.get("PRETTY_NAME", "").strip('"')
     kernel = f"Linux {os.uname().release} {platform.machine()}"
     return ", ".join(filter(None, [model, system, kernel, f"{sys.maxsize.bit_length() + 1} bit"]))
+
+
+def _package() -> Iterator[Tried]:
+    """Where dpkg has not finished with it, as after a power cut in an update (dpkg-query(1))."""
+    dpkg_query = shutil.which("dpkg-query")
+    if dpkg_query is None:
+        return
+    command = [dpkg_query, "--show", "--showformat=${Status}", "meter-gateway"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    status = done.stdout.strip()
+    if done.returncode == 0 and status.split()[-1:] not in (["installed"], ["config-files"]):
+        hint = "dpkg --configure -a, then install the package again (apt install ./….deb)"
+        yield Tried("✗", "package", f"its installation was interrupted ({status}) — {hint}")
+
+
+def _updates(root: Path) -> Tried:
+    try:
+        channel = channel_of(root)
+    except OSError as error:
+        return Tried("–", "updates", f"{error.filename}: {error.strerror}")
+    if channel is None:
+        return Tried("–", "updates", "by hand (meter-gateway updates)")
+    how = "by themselves" if (root / UNATTENDED).exists() else "by apt install meter-gateway"
+    return Tried("ok", "updates", f"channel {channel.name} of {channel.repository}, {how}")
 
 
 def _memory(root: Path) -> Tried:

@@ -5,7 +5,7 @@ in one of the dialects of gateway/outbox/dialects/.
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 from uuid import UUID
 
 from msgspec import Meta
@@ -20,7 +20,6 @@ from gateway.delivery.exchange.forecast_settings import (
     RestSettings,
     check_forecasts,
 )
-from gateway.delivery.exchange.history import Progress, Read, Span, read_once
 from gateway.delivery.exchange.look_up import log_in as log_in_once
 from gateway.delivery.exchange.look_up import look_up as look_up_once
 from gateway.delivery.exchange.registrar import Registrar, Task
@@ -44,6 +43,9 @@ from gateway.outbox.quantiles import Prices, Share
 from gateway.site.settings import Asset, Surroundings
 from gateway.site.settings import Settings as SiteSettings
 from gateway.store.known_uuids import KnownUuids
+
+if TYPE_CHECKING:
+    from gateway.delivery.exchange.history import Progress, Read, Span
 
 TAKEN_KINDS = frozenset({"load", "pv"})
 """The exchange's engine takes forecasts and measurements for these kinds of assets only. Those of
@@ -351,11 +353,13 @@ async def look_up(settings: Account, site: SiteSettings) -> list[Node]:
 
 
 async def read_history(
-    settings: Settings, site: SiteSettings, span: Span, known: Mapping[UUID, UUID], on: Progress
-) -> Read:
+    settings: Settings, site: SiteSettings, span: "Span", known: Mapping[UUID, UUID], on: "Progress"
+) -> "Read":
     """What the exchange holds. `known` are UUIDs there that were found by name before. Raises
     ExchangeError.
     """
+    from gateway.delivery.exchange.history import read_once  # of a person's command, not the daemon
+
     dialect = dialect_of(settings, site.market.slot)
     return await read_once(
         session_for_a_person(settings, site),

@@ -45,7 +45,7 @@ def test_a_backup_holds_all_that_is_committed_while_the_daemon_has_it_open(fille
         out.startswith(f"{copy}: ")
         and f"undamaged: {len(rows[2])} samples, {len(rows[0])} slots, {len(rows[1])} items" in out
     )
-    assert stat.S_IMODE(copy.stat().st_mode) == 0o640
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert sorted(each.name for each in tmp_path.glob("copy*")) == ["copy.sqlite"], "it is one file"
     back = open_for_reading(copy)
     assert (list(back.slots()), list(back.owed()), list(back.samples()), back.counters()) == rows

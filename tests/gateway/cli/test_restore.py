@@ -16,13 +16,19 @@ from tests.gateway.cli.conftest import SLOT_S, START_S
 DUMPS = Path(__file__).parents[1] / "store" / "upgrades"
 
 
+NOBODY = "http://127.0.0.1:9/"
+"""No exchange is there: nothing may be asked of a real one."""
+
+
 @pytest.fixture
 def buffer_path(home):
+    text = (home.folder / "gateway.yaml").read_text()
+    home.write("gateway.yaml", text.replace("  dialect: sdk", f"  url: {NOBODY}\n  dialect: sdk"))
     return home.folder / "buffer.sqlite"
 
 
 @pytest.fixture
-def copy(home, run, tmp_path):
+def copy(home, run, buffer_path, tmp_path):
     """Four slots, of which the exchange has accepted the first; then it accepts the rest."""
     home.fill([600, 700, 800, 900], [0, 0, 0, 0])
     home.decide("accepted", "", slots=[0])
@@ -84,6 +90,15 @@ def test_on_a_new_card_all_that_has_ended_by_now_counts_as_accepted(run, copy, b
     assert "because nothing here tells what was accepted since the copy" in out
     assert states(buffer_path) == {0: "accepted", 1: "assumed", 2: "assumed", 3: "assumed"}
     assert "What was there" not in out
+
+
+def test_and_still_does_where_it_is_restored_once_more(run, copy, buffer_path):
+    """The buffer that is there then is the copy: it knows nothing of what came after it."""
+    for path in buffer_path.parent.glob("buffer.sqlite*"):
+        path.unlink()
+    assert run("restore", copy)[0] == 0
+    assert run("restore", copy)[0] == 0
+    assert states(buffer_path) == {0: "accepted", 1: "assumed", 2: "assumed", 3: "assumed"}
 
 
 def test_a_person_may_say_until_when_the_exchange_accepted(run, copy, buffer_path):

@@ -158,7 +158,7 @@ async def test_a_dead_meter_costs_the_others_nothing_but_its_own_turn() -> None:
     assert report.state == "open"
     assert report.busy is not None and 0 < report.busy < 1
     assert report.needed_ms is not None and report.needed_ms < report.available_ms == 1000
-    assert [meter.report(0).state for meter in collector.meters] == ["retrying", "ok", "ok"]
+    assert [meter.report(0, 0.0).state for meter in collector.meters] == ["retrying", "ok", "ok"]
 
 
 async def test_a_boundary_is_for_energy_and_power_and_everything_else_is_read_once_a_minute() -> (
@@ -183,7 +183,7 @@ async def test_a_boundary_is_for_energy_and_power_and_everything_else_is_read_on
         SDM120.quantities,
         frozenset(("energy_import_wh", "energy_export_wh", "power_w")),
     }
-    assert collector.meters[0].report(0).values.keys() == SDM120.quantities, (
+    assert collector.meters[0].report(0, 0.0).values.keys() == SDM120.quantities, (
         "the page shows what was said last"
     )
 
@@ -200,7 +200,9 @@ async def test_meters_of_one_line_may_differ_in_their_serial_settings() -> None:
         async with running(devices) as (collector, samples), asyncio.timeout(20):
             while len({sample.device for sample in samples}) < 3 or len(samples) < 6:
                 await asyncio.sleep(0.05)
-            assert {meter.report(0).line for meter in collector.meters} == {collector.report().name}
+            assert {meter.report(0, 0.0).line for meter in collector.meters} == {
+                collector.report().name
+            }
     assert found.garbled == 0
     assert {sample.device for sample in samples} == {"a", "b", "c"}
 

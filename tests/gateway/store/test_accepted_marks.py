@@ -329,6 +329,10 @@ def test_the_marks_say_which_boot_they_are_of_where_the_buffer_is_lost(
     store = opened(path)
     assert newest(store.tables, "this boot", 900) == (NOW_S + 900, 0.0)
     assert newest(store.tables, "the next one", 900) == (NOW_S + 900, NOW_S + 900)
+    # The copy of another machine was restored: this one may have begun before that one ended.
+    store.tables.outbox.marks.restored_in = "a new card's boot"
+    assert newest(store.tables, "a new card's boot", 900) == (NOW_S + 900, 0.0)
+    assert newest(store.tables, "the one after", 900) == (NOW_S + 900, NOW_S + 900)
 
 
 def test_a_boot_whose_name_was_lost_is_not_taken_for_an_earlier_one(path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The pages: one file each, with `render`, a pure function of answers and of who reads."""

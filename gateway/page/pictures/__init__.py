@@ -1,0 +1,1 @@
+"""Pictures as inline SVG, without a script: pure functions from numbers to markup."""

@@ -1,0 +1,243 @@
+"""Every state, at both widths: what is seen, read and loaded."""
+
+from itertools import pairwise
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from gateway.page.banners import told
+from gateway.page.words import words_for
+from tests.browser.looking import DESK, PHONE, Browser
+from tests.browser.serving import Served
+from tests.browser.told import Told, states
+from tests.gateway.page import sample_answers as sample
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+STATES = states()
+PATHS = (
+    "/",
+    f"/days/{sample.DAY}",
+    f"/days/{sample.DAY}?asset={sample.HOUSE}",
+    "/months/2026-11",
+    f"/slots/{sample.HOUSE}/{sample.SLOT_S}",
+    "/meters",
+    "/meters/grid",
+    "/exchange",
+    "/events",
+    "/help",
+    "/help/meter_silent",
+    "/technical",
+    "/nothing",
+)
+MOST_BYTES = 25_000
+MOST_BYTES_AGAIN = 8_000
+
+
+def assert_sound(browser: Browser, *, phone: bool) -> None:
+    """What holds of every page in every state."""
+    found = browser.audit()
+    assert found["texts"] > 5
+    assert found["wide"][0] <= found["wide"][1], "nothing is beside the window"
+    assert found["faint"] == []
+    assert (found["h1"], found["skipped"], found["nameless"]) == (1, 0, 0)
+    assert found["landmarks"] == [1, 1, 1, 1]
+    assert found["live"] <= 1
+    assert found["ahead"] == 0, "the order of tabs is the order of reading"
+    assert found["stale"] == 0
+    assert not found["owned"]
+    if phone:
+        assert found["small"] == []
+
+
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+@pytest.mark.parametrize("name", STATES)
+def test_the_first_page_in_every_state(
+    served: Served, browser: Browser, name: str, size: tuple[int, int]
+) -> None:
+    state = STATES[name]
+    served.history = state
+    browser.size(*size)
+    served.stop()
+    served.start()
+    browser.open(served.url)
+    assert_sound(browser, phone=size == PHONE)
+    assert browser.transferred() <= MOST_BYTES
+
+    words = words_for("en", ZoneInfo(sample.ZONE), sample.NOW_S)
+    text = " ".join(browser.text.split())
+    for problem in state.state.problems:
+        said = told(problem, words)
+        for part in (said.what, said.itself, said.do):
+            assert " ".join(part.replace("\xa0", " ").split()) in text
+    moods = browser.run(
+        "return [...document.querySelectorAll('#mood .mood')].map(each => each.className)"
+    )
+    loud = [problem.severity for problem in state.state.problems]
+    assert sorted(moods) == sorted(f"mood {mood}" for mood in loud or [state.state.mood])
+
+    if size == PHONE:  # colours do not depend on the width
+        browser.media(prefers_color_scheme="dark")
+        assert browser.audit()["faint"] == []
+        browser.media(prefers_contrast="more")
+        assert browser.audit()["faint"] == []
+        for width in (280, 320):
+            browser.size(width, 800)
+            assert browser.run("return document.documentElement.scrollWidth") == width
+    assert browser.complaints() == []
+    asked = browser.requests()
+    assert {method for method, _ in asked} == {"GET"}
+    own = urlsplit(served.url).netloc
+    assert {urlsplit(url).netloc for _, url in asked} == {own}
+
+
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+@pytest.mark.parametrize("path", PATHS)
+def test_every_page(served: Served, browser: Browser, path: str, size: tuple[int, int]) -> None:
+    browser.size(*size)
+    browser.open(served.url + path)
+    assert_sound(browser, phone=size == PHONE)
+    browser.run("document.querySelectorAll('details').forEach(each => each.open = true)")
+    found = browser.audit()
+    assert found["wide"][0] <= found["wide"][1]
+    assert found["faint"] == []
+    assert browser.transferred() <= MOST_BYTES
+    is_missing = path == "/nothing"
+    assert len(browser.complaints()) == is_missing, "Chromium calls an answer of 404 severe"
+    browser.open(served.url + path)
+    assert browser.transferred() <= MOST_BYTES_AGAIN + 2_000
+
+
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+@pytest.mark.parametrize("language", ["de", "nl"])
+def test_every_page_in_other_languages(
+    served: Served, browser: Browser, language: str, size: tuple[int, int]
+) -> None:
+    browser.language(f"{language}-AT,{language};q=0.8,en;q=0.1")
+    browser.size(*size)
+    for path in PATHS[:-1]:
+        browser.open(served.url + path)
+        assert browser.run("return document.documentElement.lang") == language
+        if size == PHONE:  # it is the width that longer words may not have
+            assert_sound(browser, phone=True)
+        wide = browser.run(
+            "const e = document.documentElement; return e.scrollWidth <= e.clientWidth"
+        )
+        assert wide, path
+    assert browser.complaints() == []
+
+
+@pytest.mark.parametrize("header", ["en-US", "de-AT", "en-GB", "fr", "ja-JP;q=0.5"])
+def test_times_have_24_hours_in_the_zone_of_the_site(
+    served: Served, browser: Browser, header: str
+) -> None:
+    browser.language(header)
+    browser.open(served.url)
+    text = browser.text
+    assert "14:32" in browser.of("header time")
+    assert not any(each in text for each in ("AM", "PM", "a.m.", "Uhr"))
+    expected = "de" if header == "de-AT" else "en"
+    assert browser.run("return document.documentElement.lang") == expected
+
+
+def test_without_javascript_the_words_and_numbers_are_the_same(
+    served: Served, browser: Browser
+) -> None:
+    browser.open(served.url)
+    with_script = browser.text
+    browser.cdp("Emulation.setScriptExecutionDisabled", {"value": True})
+    for path in ("", "/meters", "/exchange", f"/days/{sample.DAY}"):
+        browser.open(served.url + path)
+        if not path:
+            assert browser.text == with_script
+        assert len(browser.text) > 100
+
+
+def test_a_zoom_of_200_percent_and_wide_spacing_lose_nothing(
+    served: Served, browser: Browser
+) -> None:
+    for path in PATHS[:-1]:
+        browser.size(640, 450)
+        browser.open(served.url + path)
+        browser.run(
+            "for (const node of document.querySelectorAll('p, dd, dt, td, th, li, a, h1, h2'))"
+            " { node.style.lineHeight = '1.5'; node.style.letterSpacing = '.12em';"
+            " node.style.wordSpacing = '.16em'; }"
+        )
+        wide, clipped = browser.run(
+            "const page = document.documentElement;"
+            "return [[page.scrollWidth, page.clientWidth],"
+            " [...document.querySelectorAll('p, dd, dt, h1, h2, a')].filter(node =>"
+            " getComputedStyle(node).overflow === 'hidden' && !node.closest('.off') &&"
+            " node.scrollHeight > node.clientHeight + 1).length]"
+        )
+        assert wide[0] <= wide[1], path
+        assert clipped == 0, path
+
+
+def test_printing_shows_the_table(served: Served, browser: Browser) -> None:
+    browser.open(f"{served.url}/days/{sample.DAY}")
+    assert not browser.run("return document.querySelector('#table').open")
+    shown = "return document.querySelector('#table tbody tr').checkVisibility()"
+    assert not browser.run(shown)
+    browser.media("print")
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    assert browser.run(shown)
+    assert browser.run("return getComputedStyle(document.querySelector('nav')).display") == "none"
+
+
+def test_a_keyboard_reaches_everything_in_the_order_of_reading(
+    served: Served, browser: Browser
+) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    def press(key: str) -> None:
+        ActionChains(browser.driver).send_keys(key).perform()
+
+    browser.open(f"{served.url}/days/{sample.DAY}")
+    press(Keys.TAB)
+    assert browser.run("return document.activeElement.className") == "skip"
+    press(Keys.ENTER)
+    assert browser.run("return document.activeElement.id") == "main"
+
+    browser.run("document.querySelector('#table').open = true; document.activeElement.blur()")
+    slots = browser.run("return document.querySelectorAll('#table tbody a').length")
+    assert slots == 2 * sample.CLOSED, "every slot of both assets"
+    tops: list[float] = []
+    for _ in range(20):
+        press(Keys.TAB)
+        top, outline = browser.run(
+            "const box = document.activeElement.getBoundingClientRect();"
+            "return [box.top + scrollY, getComputedStyle(document.activeElement).outlineStyle]"
+        )
+        assert outline not in ("none", ""), "one sees where one is"
+        tops.append(top)
+    assert all(after >= before - 60 for before, after in pairwise(tops))
+
+
+def test_a_store_that_cannot_be_read_is_said_and_what_is_now_is_shown(browser: Browser) -> None:
+    served = Served(STATES["unread"])
+    served.start()
+    try:
+        browser.open(served.url)
+        assert "2.98 kW" in browser.text
+        for path in (f"/days/{sample.DAY}", "/meters/grid", "/events"):
+            browser.open(served.url + path)
+            assert "This cannot be read just now" in browser.text
+            assert "the store is locked by another program" in browser.text
+        assert_sound(browser, phone=False)
+    finally:
+        served.stop()
+
+
+def test_a_fixed_language_goes_before_that_of_the_browser(browser: Browser) -> None:
+    served = Served(Told(), language="nl")
+    served.start()
+    try:
+        browser.language("de")
+        browser.open(served.url)
+        assert "Alles is in orde" in browser.text
+    finally:
+        served.stop()
