@@ -135,7 +135,7 @@ class Settings:
         Meta(
             description="direct: this gateway speaks to the exchange; fleet: the fleet that it "
             "belongs to does, for whole slots from the next one on (sdk only)",
-            examples=["fleet"],
+            examples=["direct"],
         ),
     ] = "direct"
     forecast: Annotated[
