@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     import httpx
 
     from gateway.delivery.mqtt_publisher import MqttPublisher
+    from gateway.delivery.mqtt_session import Connects
     from gateway.history.answers import Problem
     from gateway.history.api import Api
     from gateway.history.history import History
@@ -81,10 +82,11 @@ class Gateway:
         *,
         open_a_line: OpenLine | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
+        mqtt: "Connects | None" = None,
         rng: Random | None = None,
     ) -> None:
-        """`open_a_line`, `transport` (to the exchange) and the clock's sources are the seams at
-        which a simulation puts its own world.
+        """`open_a_line`, `transport` (to the exchange), `mqtt` (to a fleet's broker) and the clock's
+        sources are the seams at which a simulation puts its own world.
         """
         jitter = (rng or Random()).random  # noqa: S311 — jitter, not a secret
         says = f"the daemon of site {settings.site}"
@@ -101,7 +103,7 @@ class Gateway:
         _take_up(self.buffer, settings, clock, health)
 
         deliveries = _deliveries(
-            settings, self.buffer, clock, jitter, transport, condition=self._condition
+            settings, self.buffer, clock, jitter, transport, mqtt=mqtt, condition=self._condition
         )
         self.deliveries = list(deliveries)
         terms = [delivery.terms for delivery in self.deliveries if delivery.terms]
@@ -271,6 +273,8 @@ def _deliveries(
     clock: Clock,
     jitter: Callable[[], float],
     http: "httpx.AsyncBaseTransport | None",
+    *,
+    mqtt: "Connects | None",
     condition: "Callable[[], tuple[Report, list[Problem]]]",
 ) -> Iterator[Delivery]:
     handover = None
@@ -289,6 +293,7 @@ def _deliveries(
             jitter=jitter,
             handover=handover,
             condition=condition,
+            mqtt=mqtt,
             http=http,
         )
         yield open_delivery(its_settings, opening)

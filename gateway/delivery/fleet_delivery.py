@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from drivers.net.mqtt import Broker, Message, MqttConnection, TooLong
 from gateway.delivery.handover import Handover
+from gateway.delivery.mqtt_session import Connects, MqttSession
 from gateway.energy.slot import Event
 from gateway.monitoring.report import DestinationReport
 from gateway.outbox.fleet import making
@@ -48,7 +49,9 @@ UNHEARD_S = 120.0
 STATUS_S = 300.0
 DIGEST_S = 3600.0
 DIGEST_DAYS = 7
-"""So many whole days (UTC) are compared with the collector each hour."""
+"""So many whole days (UTC) are compared with the collector each hour, and the one that runs, where
+nothing of it is on its way.
+"""
 _MAX_AGE_SLOTS = 3
 """A collector that has said nothing for so many slots is away."""
 
@@ -100,7 +103,9 @@ class FleetDelivery:
         trusted: Callable[[], bool],
         jitter: Callable[[], float],
         status: Callable[[str], Status],
+        connect: Connects | None = None,
     ) -> None:
+        """`connect`: where a simulation puts its broker."""
         self._place = place
         self._buffer = buffer
         self._shipping = shipping
@@ -108,9 +113,10 @@ class FleetDelivery:
         self._now = now
         self._trusted = trusted
         self._status = status
+        self._connect: Connects = connect or MqttConnection.connect
         self._backoff = Backoff(*_BACKOFF_S, jitter)
         self._health = _Health()
-        self._connection: MqttConnection | None = None
+        self._connection: MqttSession | None = None
         self._acks: list[Ack] = []
         self._counts_right = False
         """Numbers of changes are given from now on."""
@@ -193,7 +199,7 @@ class FleetDelivery:
         """From DNS to its end. Raises OSError, ConfigError, StoreError."""
         store = self._joined("")
         offline = self._status_message(self._told(store, online=False))
-        connection = await MqttConnection.connect(
+        connection = await self._connect(
             self._place.broker(),
             will=offline,
             received=self._received,
@@ -215,7 +221,7 @@ class FleetDelivery:
                     status_s = now_s() + STATUS_S
                 if self._trusted():
                     self._decide()
-                    if now_s() >= digest_s:
+                    if now_s() >= digest_s and self._may_compare(now_s() - digest_s):
                         self._buffer.tables.changes.note_slots(self._handover.unspoken())
                         self._send(connection, self._digests(store))
                         digest_s = now_s() + DIGEST_S
@@ -243,7 +249,7 @@ class FleetDelivery:
             self._counts_right = True
         return found
 
-    def _ship(self, connection: MqttConnection, store: str) -> None:
+    def _ship(self, connection: MqttSession, store: str) -> None:
         """Send all that may go now. Raises OSError, StoreError."""
         changes = self._buffer.tables.changes.newest(MANY)
         loop_s = asyncio.get_running_loop().time()
@@ -284,11 +290,18 @@ class FleetDelivery:
         )
         return message, taken
 
+    def _may_compare(self, late_s: float) -> bool:
+        """Whether days are compared now: best while nothing is on its way, for then today is, too.
+        Raises StoreError.
+        """
+        return late_s > self._shipping.slot_s or not self._buffer.tables.changes.count()[0]
+
     def _digests(self, store: str) -> Slots:
-        """What the last whole days come to. Raises StoreError."""
+        """What the last days come to. Raises StoreError."""
         today_s = int(self._now()) // making.DAY_S * making.DAY_S
+        is_all_there = not self._buffer.tables.changes.count()[0]
         slots = self._buffer.tables.asset_slots.between(
-            today_s - DIGEST_DAYS * making.DAY_S, today_s
+            today_s - DIGEST_DAYS * making.DAY_S, today_s + making.DAY_S * is_all_there
         )
         return self._head(store, digests=making.digests(slots))
 
@@ -305,7 +318,7 @@ class FleetDelivery:
 
     def _send(
         self,
-        connection: MqttConnection,
+        connection: MqttSession,
         message: Slots,
         channel: Literal["slots", "backlog"] = "slots",
     ) -> None:

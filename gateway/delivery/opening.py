@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import httpx
 
     from gateway.delivery.handover import Handover
+    from gateway.delivery.mqtt_session import Connects
     from gateway.history.answers import Problem
     from gateway.monitoring.report import Report
 
@@ -44,6 +45,8 @@ class Opening:
     """What the fleet delivers in this gateway's place; all destinations share one."""
     condition: "Callable[[], tuple[Report, list[Problem]]] | None" = None
     """How the whole gateway is, and what is wrong; None: nobody knows."""
+    mqtt: "Connects | None" = None
+    """Where a simulation puts its broker."""
     http: "httpx.AsyncBaseTransport | None" = None
     """Where a simulation takes the place of the network."""
 

@@ -177,6 +177,7 @@ def open(settings: Settings, opening: Opening) -> FleetDelivery:
         trusted=opening.trusted,
         jitter=opening.jitter,
         status=status,
+        connect=opening.mqtt,
     )
 
 
