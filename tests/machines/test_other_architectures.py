@@ -24,7 +24,8 @@ MOST_INSTALLED_BYTES = 45_000_000
 COMPILED = """
 import sys
 sys.path.insert(0, "/usr/lib/meter-gateway")
-import cffi, msgspec, yaml
+import _cffi_backend as cffi
+import msgspec, yaml
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 box = AESGCM(bytes(16))
 assert box.decrypt(bytes(12), box.encrypt(bytes(12), b"meter", None), None) == b"meter"
@@ -35,9 +36,9 @@ class Odd(msgspec.Struct):
 odd = Odd(2**63 - 1, 1e-9, ["W", "Wh", "µ"])
 assert msgspec.json.decode(msgspec.json.encode(odd), type=Odd) == odd
 assert msgspec.msgpack.decode(msgspec.msgpack.encode(odd), type=Odd) == odd
-ffi = cffi.FFI()
-ffi.cdef("double ldexp(double, int);")
-assert ffi.dlopen(None).ldexp(1.5, 4) == 24.0
+double, whole = cffi.new_primitive_type("double"), cffi.new_primitive_type("int")
+takes = cffi.new_function_type((double, whole), double, False)
+assert cffi.load_library(None, 0).load_function(takes, "ldexp")(1.5, 4) == 24.0
 with open("/proc/self/maps") as maps:
     mapped = maps.read()
 for part in ("_cffi_backend.cpython-", "msgspec/_core.cpython-"):
