@@ -119,12 +119,20 @@ def states_between(
     that is owed it.
     """
     found: dict[tuple[object, int], str] = {}
-    for destination in reversed(home.destinations):
+    for destination in reversed(destinations_of(look, home)):
         found.update(
             ((subject, start_s), STATE_LETTER[state])
             for subject, start_s, state in look.outbox.states(destination, since_s, until_s)
         )
     return found
+
+
+def destinations_of(look: Look, home: Home) -> list[str]:
+    """To whom something is owed, the exchange first; then those to whom something was owed once,
+    and who are not configured any more.
+    """
+    known = look.outbox.destinations()
+    return [*home.destinations, *(name for name in known if name not in home.destinations)]
 
 
 def _asset_column(

@@ -55,6 +55,7 @@ WORDS: Mapping[str, str] = {
     "mood.well": "Alles in Ordnung",
     "mood.starting": "Gerade gestartet",
     "mood.accepted": "Die Börse hat alles bis {clock} angenommen.",
+    "mood.behind": "Noch nicht so weit wie andere: {titles}.",
     "mood.meters": "Der Zähler antwortet.|{heard} von {n} Zählern antworten.",
     "mood.no_meters": "Noch ist kein Zähler eingerichtet: sudo meter-gateway init",
     "mood.heard": "{heard} von {n} Zähler hat geantwortet.|{heard} von {n} Zählern haben "
@@ -533,8 +534,8 @@ sie hat. Ist es eine andere, wird sie noch einmal gesendet. Diese sind noch imme
 
 $ meter-gateway verify""",
     "problem.verdicts_not_heard.title": "Das Urteil der Börse ist nicht zu hören",
-    "problem.verdicts_not_heard.what": "{subject} nimmt Zahlen; ob ihr Markt sie zählt, ist nicht "
-    "zu hören ({reason}).",
+    "problem.verdicts_not_heard.what": "{subject} nimmt Zahlen an; ob ihr Markt sie zählt, ist "
+    "gerade nicht zu hören.",
     "problem.verdicts_not_heard.itself": "Sie werden trotzdem gesendet; das Zuhören wird wieder "
     "versucht.",
     "problem.verdicts_not_heard.do": "",

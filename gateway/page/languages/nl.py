@@ -55,6 +55,7 @@ WORDS: Mapping[str, str] = {
     "mood.well": "Alles is in orde",
     "mood.starting": "Net gestart",
     "mood.accepted": "De beurs heeft alles tot {clock} aangenomen.",
+    "mood.behind": "Nog niet zo ver als andere: {titles}.",
     "mood.meters": "De meter antwoordt.|{heard} van {n} meters antwoorden.",
     "mood.no_meters": "Er is nog geen meter ingesteld: sudo meter-gateway init",
     "mood.heard": "{heard} van {n} meter heeft geantwoord.|{heard} van {n} meters hebben "
@@ -524,7 +525,7 @@ ze heeft. Is dat een ander, dan wordt het nog eens verzonden. Deze zijn nog stee
 $ meter-gateway verify""",
     "problem.verdicts_not_heard.title": "Het oordeel van de beurs is niet te horen",
     "problem.verdicts_not_heard.what": "{subject} neemt getallen aan; of haar markt ze telt, is "
-    "niet te horen ({reason}).",
+    "nu niet te horen.",
     "problem.verdicts_not_heard.itself": "Ze worden toch verzonden; luisteren wordt weer "
     "geprobeerd.",
     "problem.verdicts_not_heard.do": "",
