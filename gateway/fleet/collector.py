@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import msgspec
 from psycopg.types.json import Jsonb
@@ -28,6 +29,7 @@ from gateway.fleet.sharing import collector_of
 from gateway.fleet.subscriber import Subscriber
 from gateway.fleet.writing import Kept, Reply, Taken, Writer
 from gateway.outbox.fleet.messages import (
+    Ack,
     BadMessage,
     Status,
     decode_status,
@@ -125,6 +127,14 @@ class Collector:
             tasks.create_task(self._listen())
             tasks.create_task(self._store())
 
+    def tell(self, site: str, ack: Ack) -> bool:
+        """Hand a word for a site's gateway to the broker, QoS 0; whether it was."""
+        connection = self._outgoing.connection
+        if connection is None or connection.busy:
+            return False
+        connection.publish([(topic_of(self._settings.topic, site, "ack"), encode(ack))])
+        return True
+
     # --- the broker -------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
@@ -159,7 +169,7 @@ class Collector:
             await connection.end()
 
     def _received(self, topic: str, payload: bytes) -> None:
-        place = place_of(self._settings.topic, topic)
+        place = _place_of(self._settings.topic, topic)
         if place is None:
             return
         site, channel = place
@@ -339,6 +349,9 @@ class Collector:
         if troubles and part == "the database":
             _log.info("%s stores again", part)
         self._logged.difference_update(troubles)
+
+
+_place_of = lru_cache(maxsize=100_000)(place_of)
 
 
 def without_nul(status: Status) -> dict[str, object]:

@@ -223,11 +223,9 @@ class Writer:
                     continue
                 kind, length_s = KINDS[item.kind], item.length_s
                 rows += [
-                    (asset, slot_s, kind, revision, length_s, energy_uwh, uncertainty_uwh,
-                     QUALITIES[quality], store)
-                    for slot_s, revision, energy_uwh, quality, uncertainty_uwh in map(
-                        _fields_of_asset_row, item.rows
-                    )
+                    (asset, r.slot_s, kind, r.revision, length_s, r.energy_uwh, r.uncertainty_uwh,
+                     QUALITIES[r.quality], store)
+                    for r in item.rows
                 ]  # fmt: skip
         rows.sort(key=itemgetter(0, 1, 2, 3))
         return rows
@@ -256,11 +254,10 @@ class Writer:
         found: dict[int, tuple[Any, ...]] = {}
         for each in batch:
             message = each.message
-            slots = [r.slot_s for item in each.checked.items for r in item.rows]
-            slots += [r.slot_s for meter in each.checked.meters for r in meter.rows]
             store = self.directory.store(each.site_id, message.store)
-            before = found[store][1] if store in found else None
-            newest_s = max([*slots, *([before] if before is not None else [])], default=None)
+            newest_s = each.checked.newest_s
+            if store in found and (before := found[store][1]) is not None:
+                newest_s = before if newest_s is None else max(newest_s, before)
             lag_s = each.at_s - message.sent
             found[store] = (store, newest_s, message.version, message.deliver, lag_s)
         return [found[store] for store in sorted(found)]
@@ -326,10 +323,6 @@ _CLASH = (
 
 def _series(taken: Taken, meter: Any) -> SeriesName:
     return taken.site_id, meter.meter, meter.direction, meter.serial
-
-
-def _fields_of_asset_row(row: Any) -> tuple[Any, ...]:
-    return row.slot_s, row.revision, row.energy_uwh, row.quality, row.uncertainty_uwh
 
 
 async def _insert(
