@@ -138,6 +138,11 @@ class Digest(msgspec.Struct, frozen=True, array_like=True):
     """How many have a known energy."""
     sum_uwh: int
     """Of the newest revisions."""
+    first_s: int | None = None
+    """Starts of the first and the last slot that it is about: a buffer may begin in the middle of a
+    day. None: the whole day.
+    """
+    last_s: int | None = None
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True):
