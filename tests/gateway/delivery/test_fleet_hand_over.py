@@ -317,7 +317,7 @@ async def test_a_copied_card_is_found_out_and_neither_forgets_what_only_the_othe
 async def test_who_has_never_heard_a_word_is_told_what_to_look_at(
     broker: Broker, buffer: Buffer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.delivery.fleet_delivery.UNHEARD_S", 0.2)
+    monkeypatch.setattr("gateway.delivery.fleet_words.UNHEARD_S", 0.2)
     await broker.start()
     close(buffer, BOUNDARY_S - SLOT)
     delivery = a_delivery(buffer, broker.port, tmp_path)
