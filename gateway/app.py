@@ -101,10 +101,9 @@ class Gateway:
             health.failed(refusal)
         _take_up(self.buffer, settings, clock, health)
 
-        condition = partial(self._condition, settings.market.max_gap)
-        self.deliveries = list(
-            _deliveries(settings, self.buffer, clock, jitter, transport, mqtt, condition)
-        )
+        told = partial(self._condition, settings.market.max_gap)
+        made = _deliveries(settings, self.buffer, clock, jitter, transport, mqtt, told)
+        self.deliveries = list(made)
         terms = [delivery.terms for delivery in self.deliveries if delivery.terms]
 
         self.ledger = Ledger(settings, self.buffer, clock, terms)

@@ -53,7 +53,7 @@ class Parcels:
         of_assets = {each: list(tables.asset_slots.between(each, each + 1)) for each in at}
         deliver = parcel.changes[0].deliver
         foreseen = {
-            each: tables.outbox.pending_at(each, "forecast") if deliver == "fleet" else []
+            each: tables.changes.handed.pending_at(each, "forecast") if deliver == "fleet" else []
             for each in at
         }
         rows_at = {each: len(at[each]) + len(of_assets[each]) + len(foreseen[each]) for each in at}
