@@ -264,7 +264,7 @@ def _events(reader: Reader, story: SlotStory) -> Child:
             "li",
             tag("strong", words.clock(event.at_s, seconds=True)),
             f" {event.meter} " if event.meter else " ",
-            event.text,
+            words.told(event.text, event.at_s),
         )
         for event in story.events
     ]
