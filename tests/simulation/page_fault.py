@@ -43,7 +43,7 @@ def page_asked(world: "World", event: FaultEvent) -> Undo:
 
 async def _ask_on(world: "World", event: FaultEvent) -> None:
     while True:
-        gateway = world.process.gateway
+        gateway = world.process.others.page
         if gateway is not None and world.process.is_running:
             try:
                 with _at_once():

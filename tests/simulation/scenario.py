@@ -488,8 +488,7 @@ def _random_event(rng: Random, until_s: float) -> FaultEvent:
         "exchange_busy": rng.choice((5, 60, 600)),
         "exchange_busy_until": rng.choice((5, 60, 600)),
     }
-    if fault in ("suspended",):
-        lasts_s = min(lasts_s, 3600.0)
+    lasts_s = min(lasts_s, 3600.0) if fault == "suspended" else lasts_s
     if fault in ("half_open", "line_floods"):
         meter = "heat-pump"
     return FaultEvent(
