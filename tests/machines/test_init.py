@@ -104,11 +104,10 @@ def _serial_meter(machine: Machine) -> str:
 
 def _names_the_meters(person: Person) -> None:
     """In whichever order they are found."""
-    for _ in range(2):
-        model = person.hears_one_of("What does eastron/sdm630", "What does eastron/sdm120")
-        person.answers("Number or word", "grid" if model.endswith("630") else "pv")
-        if model.endswith("120"):
-            person.answers("Turn it round? [Y/n]", "")
+    models = {"What does Eastron SDM630": "grid", "What does Eastron SDM120": "pv"}
+    for _ in models:
+        model = person.hears_one_of(*models, within_s=300)  # it tries many settings of a port
+        person.answers("Number or word", models[model])
 
 
 def test_a_box_that_begins_in_1970_loses_no_slot(
