@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("gateway.__main__",),
     ("gateway.cli",),
     ("gateway.app",),
-    ("gateway.operator",),
+    ("gateway.operator", "gateway.fleet"),
     ("gateway.delivery", "gateway.collect"),
     ("gateway.page",),
     ("gateway.history",),

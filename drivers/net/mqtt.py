@@ -154,8 +154,10 @@ class MqttConnection:
         acknowledged: Callable[[int], None] | None = None,
         refused: Callable[[int, str], None] | None = None,
         max_packet_bytes: int = MAX_PACKET_BYTES,
+        many: bool = False,
     ) -> Self:
         """A connection that the broker has welcomed. `will` is what it publishes once it misses us.
+        `many`: any number of messages is to be expected, with QoS 1 as well.
 
         All addresses of the host are tried, each a moment after the one before. Raises OSError (of
         which TimeoutError, ssl.SSLError, BrokerRefused and NotAsBroker are kinds).
@@ -169,7 +171,7 @@ class MqttConnection:
             async with asyncio.timeout(CONNECT_S):
                 loop = asyncio.get_running_loop()
                 _, wire = await loop.create_connection(
-                    lambda: Wire(max_packet_bytes),
+                    lambda: Wire(max_packet_bytes, many=many),
                     sock=await dial(broker.host, broker.port),
                     ssl=broker.tls,
                     server_hostname=broker.host if broker.tls else None,
@@ -196,24 +198,24 @@ class MqttConnection:
         """Let the `turn` that waits go on: there is something to publish."""
         self._wire.something_to_do.set()
 
-    def publish(self, message: Message) -> int:
-        """Publish with QoS 1; gives the number by which it will be acknowledged. Raises OSError, or
-        TooLong.
+    def publish(self, message: Message, qos: int = 1) -> int:
+        """Publish; gives the number by which it will be acknowledged, where it is with QoS 1.
+        Raises OSError, or TooLong.
         """
         limit = self._max_message_bytes
         size = len(message.topic.encode()) + len(message.payload) + _ENVELOPE_BYTES
         if limit is not None and size > limit:
             raise TooLong(f"{size} bytes, and the broker takes {limit}")
 
-        info = self._client.publish(message.topic, message.payload, qos=1, retain=message.retained)
+        info = self._client.publish(message.topic, message.payload, qos, message.retained)
         self._check(info.rc)
         return info.mid
 
-    def subscribe(self, topic: str) -> None:
-        """Ask for what is published under a topic, with QoS 0. Raises OSError; a broker that does
-        not allow it says so in a later `turn`.
+    def subscribe(self, topic: str, qos: int = 0) -> None:
+        """Ask for what is published under a topic. Raises OSError; a broker that does not allow it
+        says so in a later `turn`.
         """
-        self._check(self._client.subscribe(topic)[0])
+        self._check(self._client.subscribe(topic, qos)[0])
 
     async def turn(self, patience_s: float = LOOK_S) -> None:
         """Wait until there is something to do, `patience_s` at most, and do it. Raises OSError
@@ -309,10 +311,10 @@ class MqttConnection:
 class Wire(asyncio.Protocol):
     """An asyncio transport that looks like a non-blocking socket to paho."""
 
-    def __init__(self, max_packet_bytes: int) -> None:
+    def __init__(self, max_packet_bytes: int, *, many: bool = False) -> None:
         self.lost = False
         self.something_to_do = asyncio.Event()
-        self._conversation = Conversation(max_packet_bytes)
+        self._conversation = Conversation(max_packet_bytes, many)
         self._max_waiting_bytes = max_packet_bytes
         self._reading = bytearray()
         """The packet that paho reads now."""

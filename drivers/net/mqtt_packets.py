@@ -59,6 +59,8 @@ class Conversation:
     """One connection, as both sides have spoken so far."""
 
     max_packet_bytes: int
+    many: bool = False
+    """Whether we listen to many: any number of messages may come, with QoS 0 or 1."""
     whole: deque[bytes] = field(default_factory=deque)
     """Packets that came whole, and may come, for whoever works them off."""
     waiting_bytes: int = 0
@@ -73,9 +75,8 @@ class Conversation:
     """Numbers of what was published and not acknowledged."""
     _suback_owed: int = 0
     _pongs_owed: int = 0
-    _messages: int = 0
-    """Messages in the window that began at `_window_s`."""
-    _window_s: float = 0.0
+    _window: tuple[float, int] = (0.0, 0)
+    """When it began, and how many messages have come in it."""
 
     def said(self, packet: bytes) -> None:
         """We have sent a packet."""
@@ -155,6 +156,8 @@ class Conversation:
         kind = packet[0] >> 4
         if self._stage == "new":
             self._stage = "welcomed"
+        elif kind == _PUBLISH and self._subscriptions and self.many and not packet[0] & 0b100:
+            pass
         elif kind == _PUBLISH and self._subscriptions and not packet[0] & 0b110:
             self._count(now_s)
         elif kind == _PUBACK and (number := _acknowledged(packet)) in self._unanswered:
@@ -185,10 +188,11 @@ class Conversation:
 
     def _count(self, now_s: float) -> None:
         """One more message. Raises Flood."""
-        if now_s - self._window_s >= WINDOW_S:
-            self._window_s, self._messages = now_s, 0
-        self._messages += 1
-        if self._messages > MAX_MESSAGES:
+        begin_s, messages = self._window
+        if now_s - begin_s >= WINDOW_S:
+            begin_s, messages = now_s, 0
+        self._window = begin_s, messages + 1
+        if messages >= MAX_MESSAGES:
             raise Flood(
                 f"the broker floods us: more than {MAX_MESSAGES} messages in {WINDOW_S:g} s — what "
                 "publishes to that topic?"

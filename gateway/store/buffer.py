@@ -262,6 +262,7 @@ class Buffer:
             tables.unallocated.mark(record, by, now_s)
             tables.slots.write(slots)
             tables.asset_slots.write(asset_slots)
+            tables.changes.note(slots, asset_slots)
             tables.outbox.write(owed)
         return True
 

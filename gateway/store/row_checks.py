@@ -104,6 +104,8 @@ VALID: Mapping[str, str] = {
     "layouts": "typeof(device) = 'text' AND typeof(quantities) = 'text' AND NOT quantities GLOB "
     "'*[^_,0-9a-z]*'",
     "boots": "typeof(boot_id) = 'text'",
+    "changes": _whole("seq", "slot_s"),
+    "fleet_store": "typeof(store) = 'text'",
     "samples": "typeof(data) = 'blob' AND typeof(utc_ms) IN ('integer', 'null') AND "
     f"{_whole('layout', 'boot', 'boottime_ms')}",
     "unallocated": f"typeof(device) = 'text' AND direction IN {_in(Direction)} AND "

@@ -1,6 +1,7 @@
 """The tables of one file, put together."""
 
 from gateway.store.asset_slot_table import AssetSlotTable
+from gateway.store.change_table import ChangeTable
 from gateway.store.counter_table import CounterTable
 from gateway.store.database import Database
 from gateway.store.event_table import EventTable
@@ -26,6 +27,7 @@ class Tables:
         self.forecast_states = ForecastStateTable(database)
         self.unallocated = UnallocatedTable(database)
         self.outbox = OutboxTable(database)
+        self.changes = ChangeTable(database)
         self.grid_fees = GridFeeTable(database)
         self.events = EventTable(database)
         self.integrity = IntegrityCheck(database)

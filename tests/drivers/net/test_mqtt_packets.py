@@ -149,3 +149,22 @@ def test_nothing_that_comes_makes_it_grow(chunks: list[bytes], said: list[bytes]
         assert grows(conversation, conversation.hear) <= total
     except NotAsBroker as error:
         assert str(error)
+
+
+def test_who_listens_to_many_takes_any_number_also_with_qos_1() -> None:
+    conversation = Conversation(4096, many=True)
+    conversation.hear(CONNACK, 0.0)
+    conversation.said(SUBSCRIBE)
+    certain = publish(7)
+    conversation.hear((certain + MESSAGE) * (2 * MAX_MESSAGES), 0.0)
+    assert list(conversation.whole)[1:3] == [certain, MESSAGE]
+    assert len(conversation.whole) == 1 + 4 * MAX_MESSAGES
+    with pytest.raises(NotAsBroker, match="never asked for"):
+        conversation.hear(b"\x34" + MESSAGE[1:], 0.0)
+
+
+def test_who_listens_to_many_has_to_have_asked_as_well() -> None:
+    conversation = Conversation(4096, many=True)
+    conversation.hear(CONNACK, 0.0)
+    with pytest.raises(NotAsBroker, match="never asked for"):
+        conversation.hear(MESSAGE, 0.0)

@@ -1,0 +1,82 @@
+"""`meter-gateway fleet`: a community's gateways together, beside its broker and its database."""
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "a community's server: collect what its gateways deliver, add homes"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be said on the command line."""
+    parser.description = (
+        "For the server of a community, never for a box; needs the extra meter-gateway[fleet]. "
+        "--config is the folder that holds fleet.yaml (broker and database). "
+        "init: makes the schema `fleet`, its roles and partitions, and the broker's access rules; "
+        "again after each update. check: whether broker and database are there and as they must "
+        "be. run: writes what gateways deliver into the database; any number may run at once, on "
+        "any number of machines. sites list: the homes. sites add NAME…: adds homes, and makes a "
+        "login and a section of gateway.yaml for each. sites remove NAME…: takes nothing from them "
+        "any more. Exit code 1 where something is wrong, which is said."
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  meter-gateway --config /etc/meter-gateway-fleet fleet init --output broker\n"
+        "  meter-gateway --config /etc/meter-gateway-fleet fleet sites add home-12 --output homes\n"
+        "  meter-gateway --config /etc/meter-gateway-fleet fleet sites add --csv homes.csv\n"
+        "  meter-gateway --config /etc/meter-gateway-fleet fleet sites list\n"
+        "  meter-gateway --config /etc/meter-gateway-fleet fleet run"
+    )
+    parser.add_argument("action", choices=["init", "check", "run", "sites"], help="what to do")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="WORD",
+        help="of sites: list (default), add or remove, and the names of sites",
+    )
+    parser.add_argument(
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="sites add: a file with a column `site` and, if need be, `assets` (UUIDs with spaces "
+        "between them: nobody else may send these)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="init, sites add, sites remove: the folder for what the broker and the homes get "
+        "(default: fleet-files in the present folder)",
+        default=Path("fleet-files"),
+    )
+    parser.add_argument(
+        "--admin",
+        type=lambda text: Path(text).absolute(),
+        metavar="FILE",
+        help="init: file with the login of a user who may make schemas and roles (default: the "
+        "collectors' own)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=["debug", "info", "warning", "error"],
+        default="info",
+        help="run: least important line to log",
+    )
+    parser.set_defaults(usage_error=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Returns 1 where something is wrong. Raises Refused, ConfigError."""
+    import importlib.util
+
+    from gateway.cli.terminal import Refused
+
+    if importlib.util.find_spec("psycopg") is None:
+        raise Refused(
+            "this needs psycopg, which is not installed here: pip install 'meter-gateway[fleet]' "
+            "on the community's server (not on a box)"
+        )
+    if args.words and args.action != "sites":
+        args.usage_error(f"{args.action} takes no further words: {' '.join(args.words)}")
+    from gateway.cli.fleet import actions
+
+    return actions.act(args)

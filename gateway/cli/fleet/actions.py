@@ -1,0 +1,347 @@
+"""What `meter-gateway fleet` does, for people: files, tables and words around `gateway/fleet`."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+from gateway.cli.terminal import Refused, print_table
+from gateway.fleet import migrating, provisioning, sites
+from gateway.fleet.broker import broker_of, deals_out, words
+from gateway.fleet.collector import Collector
+from gateway.fleet.database import Connection, DatabaseError, NotReady, connect
+from gateway.fleet.provisioning import Login
+from gateway.fleet.settings import FleetSettings, load
+from gateway.site.credentials import ConfigError
+
+DYNAMIC = "dynamic-security"
+SILENT_S = 1800
+"""Two slots."""
+
+
+def act(args: argparse.Namespace) -> int:
+    """Returns the exit code. Raises Refused, ConfigError."""
+    settings = load(args.config)
+    try:
+        match args.action:
+            case "init":
+                return asyncio.run(_init(settings, args))
+            case "check":
+                return asyncio.run(_check(settings))
+            case "run":
+                return _run(settings, args)
+            case _:
+                return asyncio.run(_sites(settings, args))
+    except DatabaseError as error:
+        database = settings.file.database
+        raise Refused(f"the database {database.name} on {database.host}: {error}") from error
+
+
+# --- run ------------------------------------------------------------------------------------------
+
+
+def _run(settings: FleetSettings, args: argparse.Namespace) -> int:
+    form = "%(levelname)s %(message)s"
+    if sys.stdout.isatty():
+        form = f"%(asctime)s {form}"
+    logging.basicConfig(level=args.log_level.upper(), format=form, stream=sys.stdout)
+    asyncio.run(_collect(settings))
+    return 0
+
+
+async def _collect(settings: FleetSettings) -> None:
+    """Until SIGTERM or Ctrl-C."""
+    collector = Collector(settings)
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await collector.run()
+    counts = collector.writer.counts
+    logging.getLogger(__name__).info(
+        "ends: %d messages, %d rows stored in %d commits; what is not acknowledged comes again",
+        counts.messages,
+        counts.rows,
+        collector.health.batches,
+    )
+
+
+# --- init -----------------------------------------------------------------------------------------
+
+
+async def _init(settings: FleetSettings, args: argparse.Namespace) -> int:
+    database = settings.file.database
+    admin = settings
+    if args.admin is not None:
+        login = str(args.admin)
+        admin = replace(
+            settings,
+            file=replace(settings.file, database=replace(database, credentials=login)),
+        )
+    async with _connected(admin) as connection:
+        done = await migrating.migrate(connection)
+        print(f"The schema `fleet` in {database.name} has number {migrating.newest()}", end="")
+        print(f" (new: {', '.join(done)})." if done else "; there was nothing to do.")
+        await _roles(connection)
+        if args.admin is not None and (own := settings.login(database.credentials)) is not None:
+            await migrating.grant(connection, own.username)
+            print(f"User {own.username} has the role {migrating.COLLECTOR_ROLE}.")
+        made = await migrating.add_months(connection)
+        print(f"There are partitions up to two months ahead ({made} months new).")
+        await migrating.set_group(connection, secrets.token_hex(8))
+
+    login_of = settings.login(settings.file.broker.credentials)
+    own_login = Login(login_of.username, login_of.password) if login_of else None
+    name = own_login.username if own_login else "fleet-collector"
+    _write(args.output / "mosquitto.acl", provisioning.acl_file(settings.topic, name))
+    commands = provisioning.collector_commands(settings.topic, own_login)
+    _write_secret(args.output / f"{DYNAMIC}.json", provisioning.as_request(commands))
+    if own_login is not None:
+        _add_password(args.output / "mosquitto.passwd", [own_login])
+    print(f"What the broker gets is in {args.output}:")
+    print("  mosquitto.acl           for acl_file; it holds for all homes, present and to come")
+    print("  mosquitto.passwd        lines for password_file; then: systemctl reload mosquitto")
+    print(_dynamic_hint(args.output / f"{DYNAMIC}.json"))
+    print("Next: meter-gateway fleet check, then fleet sites add, and fleet run.")
+    return 0
+
+
+async def _roles(connection: Connection) -> None:
+    try:
+        made = await migrating.make_roles(connection)
+    except NotReady as error:
+        raise Refused(
+            f"the roles {migrating.COLLECTOR_ROLE} and {migrating.READER_ROLE} are missing, and "
+            f"this user may not make them ({error}). Have an administrator run: CREATE ROLE "
+            f"{migrating.COLLECTOR_ROLE}; CREATE ROLE {migrating.READER_ROLE}; or name a login "
+            "that may with --admin. What was done so far stays; run init again afterwards"
+        ) from error
+    print(f"Its roles: {migrating.COLLECTOR_ROLE}, {migrating.READER_ROLE}", end="")
+    print(f" (new: {', '.join(made)})." if made else ".")
+
+
+# --- check ----------------------------------------------------------------------------------------
+
+
+async def _check(settings: FleetSettings) -> int:
+    """All of it, also where something is wrong."""
+    bad = 0
+    broker = settings.file.broker
+    where = f"broker {broker.host}:{broker.port}"
+    try:
+        name = f"meter-gateway-fleet-check-{secrets.token_hex(4)}"
+        dealt = await deals_out(broker_of(settings, name), settings.topic)
+        print(f"ok   {where}: it lets us in")
+        print(
+            "ok   it deals messages out among collectors"
+            if dealt
+            else "note it does not deal messages out among collectors: each takes some of the sites"
+        )
+    except (OSError, ConfigError) as error:
+        bad += 1
+        print(f"BAD  {where}: {words(error)}")
+    try:
+        async with _connected(settings) as connection:
+            await migrating.require(connection)
+            print(f"ok   database {settings.file.database.name}: schema {migrating.newest()}")
+            for text in await _troubles(connection):
+                bad += 1
+                print(f"BAD  {text}")
+    except DatabaseError as error:
+        bad += 1
+        print(f"BAD  database {settings.file.database.name}: {error}")
+    return 1 if bad else 0
+
+
+async def _troubles(connection: Connection) -> list[str]:
+    found = []
+    rows = await sites.listed(connection)
+    clashing = [row.name for row in rows if row.clashes]
+    if clashing:
+        found.append(
+            f"numbers came again with another value: {_some(clashing)}; both are kept (table "
+            "fleet.clashes). Was a card copied, or a backup restored?"
+        )
+    refused = [row.name for row in rows if row.refused]
+    if refused:
+        found.append(f"something was refused: {_some(refused)}; see the table fleet.refused")
+    if not await migrating.collectors_alive(connection):
+        found.append("no collector runs: start one with fleet run")
+    return found
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+# --- sites ----------------------------------------------------------------------------------------
+
+
+async def _sites(settings: FleetSettings, args: argparse.Namespace) -> int:
+    action, *names = args.words or ["list"]
+    if action not in ("list", "add", "remove"):
+        args.usage_error(f"sites {action}: list, add or remove")
+    if action == "list" and names:
+        args.usage_error("sites list takes no names")
+    if action == "remove" and not names:
+        args.usage_error("sites remove: which?")
+    if action == "add" and bool(names) == (args.csv is not None):
+        args.usage_error("sites add: give names, or --csv FILE")
+    for name in names:
+        if why := sites.why_not(name):
+            raise Refused(" — ".join(why))
+    async with _connected(settings) as connection:
+        await migrating.require(connection)
+        match action:
+            case "list":
+                return await _list(connection)
+            case "add":
+                wanted: dict[str, tuple[UUID, ...]] = dict.fromkeys(names, ())
+                if args.csv:
+                    wanted = sites.read_csv(args.csv)
+                return await _add(settings, connection, wanted, args.output)
+            case _:
+                return await _remove(connection, names, args.output)
+
+
+async def _add(
+    settings: FleetSettings,
+    connection: Connection,
+    wanted: dict[str, tuple[UUID, ...]],
+    output: Path,
+) -> int:
+    try:
+        new = await sites.add(connection, wanted)
+    except sites.TakenAsset as error:
+        raise Refused(f"{error} — nothing was added") from error
+    logins = [provisioning.new_login(name) for name in wanted]
+    commands = []
+    for login in logins:
+        folder = output / login.username
+        _write_secret(folder / "fleet.credentials", provisioning.credentials_file(login))
+        section = provisioning.gateway_section(settings, login.username)
+        _write(folder / "gateway.yaml.fleet", section)
+        commands += provisioning.site_commands(settings.topic, login)
+    _add_password(output / "mosquitto.passwd", logins)
+    _write_secret(output / f"{DYNAMIC}-add.json", provisioning.as_request(commands))
+    print(f"{len(wanted)} sites are in the fleet, {len(new)} of them new. In {output}:")
+    print("  NAME/                   for each home: fleet.credentials, and a section for its")
+    print("                          gateway.yaml. Logins of before are of no use any more.")
+    print("  mosquitto.passwd        lines for password_file; then: systemctl reload mosquitto")
+    print(_dynamic_hint(output / f"{DYNAMIC}-add.json"))
+    return 0
+
+
+async def _remove(connection: Connection, names: list[str], output: Path) -> int:
+    gone = await sites.remove(connection, names)
+    missing = sorted({*names} - {*gone})
+    if gone:
+        commands = [each for name in gone for each in provisioning.removal_commands(name)]
+        _write(output / f"{DYNAMIC}-remove.json", provisioning.as_request(commands))
+        print(f"Nothing is taken any more from: {', '.join(gone)}. What they sent stays.")
+        print("Take their logins from the broker as well: their lines of password_file, or")
+        print(_dynamic_hint(output / f"{DYNAMIC}-remove.json"))
+    if missing:
+        print(f"not in the fleet: {', '.join(missing)}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+async def _list(connection: Connection) -> int:
+    rows = await sites.listed(connection)
+    if not rows:
+        print("There are no sites yet: meter-gateway fleet sites add NAME")
+        return 0
+    now = datetime.now(UTC)
+    print_table(
+        ["site", "state", "last message", "last slot (UTC)", "version", "clashes", "refused"],
+        [
+            [
+                row.name,
+                _state(row, now),
+                _ago(row.last_message, now),
+                row.last_slot.strftime("%Y-%m-%d %H:%M") if row.last_slot else "–",
+                row.version or "–",
+                str(row.clashes),
+                str(row.refused),
+            ]
+            for row in rows
+        ],
+        right=["clashes", "refused"],
+        spare=["version", "last message"],
+    )
+    return 0
+
+
+def _state(row: sites.SiteRow, now: datetime) -> str:
+    if row.last_message is None:
+        return "never heard" if row.online is None else "connected, no data"
+    if (now - row.last_message).total_seconds() > SILENT_S:
+        return "connected, no data" if row.online else "silent"
+    if row.lag_s is not None and abs(row.lag_s) > 60:
+        return f"its clock is {abs(row.lag_s):.0f} s {'behind' if row.lag_s > 0 else 'ahead'}"
+    return "ok"
+
+
+def _ago(when: datetime | None, now: datetime) -> str:
+    if when is None:
+        return "–"
+    seconds = max((now - when).total_seconds(), 0)
+    if seconds < 120:
+        return f"{seconds:.0f} s ago"
+    return f"{seconds / 60:.0f} min ago" if seconds < 7200 else f"{seconds / 3600:.0f} h ago"
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def _connected(settings: FleetSettings) -> AsyncIterator[Connection]:
+    connection = await connect(settings)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _dynamic_hint(path: Path) -> str:
+    return (
+        f"  {path.name:<23} for the dynamic-security plugin instead: mosquitto_pub -u admin\n"
+        f"                          -P … -t '$CONTROL/dynamic-security/v1' -f {path}"
+    )
+
+
+def _add_password(path: Path, logins: Iterable[Login]) -> None:
+    """Adds these to a password_file; users that are there already get a new line in its place."""
+    new = {login.username: provisioning.password_line(login) for login in logins}
+    before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    kept = [line for line in before if line.partition(":")[0] not in new]
+    _write_secret(path, "\n".join([*kept, *new.values()]) + "\n")
+
+
+def _write(path: Path, text: str, mode: int = 0o644) -> None:
+    """Raises Refused."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(file, "w", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise Refused(
+            f"{path}: cannot be written: {error.strerror or error} — give --output another folder"
+        ) from error
+
+
+def _write_secret(path: Path, text: str) -> None:
+    _write(path, text, 0o600)

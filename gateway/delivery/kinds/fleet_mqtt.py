@@ -1,0 +1,171 @@
+"""Kind `fleet_mqtt`: all slots of assets and meters go to a fleet's collector over an MQTT broker
+that is there, and are kept until it has stored them.
+"""
+
+import hashlib
+import resource
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from drivers.net.environment import authorities
+from drivers.net.mqtt import Broker
+from drivers.strict_yaml import Mistake, Seconds
+from gateway import __version__
+from gateway.delivery.fleet_delivery import FleetDelivery, Place
+from gateway.delivery.opening import Opening
+from gateway.outbox.fleet.messages import VERSION, Status
+from gateway.outbox.fleet.shipping import Shipping
+from gateway.site.settings import Surroundings
+from gateway.site.values import BrokerHost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A fleet that this site belongs to."""
+
+    host: Annotated[
+        BrokerHost,
+        Meta(description="name or address of the broker", examples=["broker.example"]),
+    ]
+    port: Annotated[
+        int, Meta(ge=1, le=65535, description="TCP port of the broker", examples=[8883])
+    ] = 8883
+    tls: Annotated[
+        bool,
+        Meta(description="encrypt, and verify the broker's certificate", examples=[True]),
+    ] = True
+    ca_file: Annotated[
+        str | None,
+        Meta(
+            description="PEM file of the authority that signed the broker's certificate (default: "
+            "the authorities this machine trusts)",
+            examples=["fleet-ca.pem"],
+        ),
+    ] = None
+    certificate: Annotated[
+        str | None,
+        Meta(
+            description="PEM file of this site's certificate and key, mode 0600, where the broker "
+            "knows sites by certificates",
+            examples=["home-12.pem"],
+        ),
+    ] = None
+    credentials: Annotated[
+        str | None,
+        Meta(
+            description="file with username and password, mode 0600, or a systemd credential of "
+            "that name (default: no login)",
+            examples=["fleet.credentials"],
+        ),
+    ] = None
+    topic: Annotated[
+        str,
+        Meta(
+            pattern=r"^[^#+\x00]+$",
+            description="first part of every topic, without # and +",
+            examples=["mg"],
+        ),
+    ] = "mg"
+    spread: Annotated[
+        Seconds,
+        Meta(
+            description="what has just closed goes within this time after the slot's end, each "
+            "home at another moment",
+            examples=["30s"],
+        ),
+    ] = field(default_factory=lambda: Seconds(30))
+
+    def check(self, site: Surroundings) -> Iterator[Mistake]:
+        """Files that are named and not there, and a client that nobody would know."""
+        for key in ("ca_file", "certificate"):
+            name = getattr(self, key)
+            if name is not None and not (site.folder / name).is_file():
+                message = f"there is no file {site.folder / name}"
+                yield Mistake((key,), message, "copy the PEM file there")
+        if self.certificate is not None and not self.tls:
+            message = "a certificate is shown in TLS only, and tls is off"
+            yield Mistake(("certificate",), message, "set tls: true, or leave it out")
+
+
+def open(settings: Settings, opening: Opening) -> FleetDelivery:
+    """Its task."""
+    site = opening.site
+
+    def broker() -> Broker:
+        login = site.credentials(settings.credentials) if settings.credentials else None
+        tls = None
+        if settings.tls:
+            tls = authorities(_path(site.folder, settings.ca_file))
+            if settings.certificate is not None:
+                tls.load_cert_chain(site.folder / settings.certificate)
+        return Broker(
+            settings.host,
+            settings.port,
+            tls=tls,
+            client_id=f"meter-gateway-fleet-{site.site}",
+            username=login.username if login else None,
+            password=login.password if login else None,
+            login_from=settings.credentials or "the broker's users",
+        )
+
+    def status(store: str) -> Status:
+        oldest_s = opening.buffer.tables.outbox.oldest_slot_s()
+        owed, _ = opening.buffer.tables.changes.count()
+        return Status(
+            v=VERSION,
+            site=site.site,
+            store=store,
+            online=True,
+            sent=int(opening.now()),
+            version=__version__,
+            rss_bytes=_rss_bytes(),
+            disk_free_bytes=shutil.disk_usage(site.buffer_path.parent).free,
+            clock_trusted=opening.trusted(),
+            oldest_owed_s=oldest_s,
+            owed=owed,
+            config=_config_hash(site.folder),
+        )
+
+    place = Place(
+        name=opening.name,
+        topic=settings.topic,
+        site=site.site,
+        version=__version__,
+        deliver="direct",
+        url=f"mqtt{'s' if settings.tls else ''}://{settings.host}:{settings.port}",
+        broker=broker,
+    )
+    shipping = Shipping(opening.slot_s, float(settings.spread), opening.jitter)
+    return FleetDelivery(
+        place,
+        opening.buffer,
+        shipping,
+        now=opening.now,
+        trusted=opening.trusted,
+        jitter=opening.jitter,
+        status=status,
+    )
+
+
+def _path(folder: Path, name: str | None) -> str | None:
+    return None if name is None else str(folder / name)
+
+
+def _rss_bytes() -> int:
+    """What this process has in memory (proc(5), /proc/pid/statm)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def _config_hash(folder: Path) -> str:
+    """Of what the installer wrote: two sites with the same one are configured the same. Secrets do
+    not count.
+    """
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("devices/*.yaml")]):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]

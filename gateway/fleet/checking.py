@@ -1,0 +1,234 @@
+"""What of a gateway's message is fit to be stored. Pure.
+
+What is wrong with single rows is refused with its reason, and kept for a person; the others are
+stored. What this version does not know (a word that a later one writes) is no fault of the
+gateway's: the message waits until the collector is brought up to date.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from gateway.outbox.fleet.messages import (
+    MAX_ACK_BYTES,
+    Ack,
+    AssetRow,
+    AssetRows,
+    BadMessage,
+    MeterRow,
+    MeterRows,
+    Refused,
+    Slots,
+    Span,
+)
+
+DAY_S = 86_400
+OLDEST_S = 400 * DAY_S
+"""Gateways keep slots for 400 days."""
+AHEAD_S = DAY_S
+"""Forecasts are of slots to come; a clock that is wrong must make no partition."""
+
+MAX_UWH = 1 << 60
+"""10¹² kWh: bigint has room for sums of it."""
+MAX_INT = (1 << 31) - 1
+MAX_SMALLINT = (1 << 15) - 1
+MAX_TIME_S = 1 << 40
+MAX_SEQ = (1 << 63) - 1
+MAX_NAME = 200
+"""Characters of a meter's name or serial number."""
+
+KINDS: Mapping[str, str] = {"measurement": "m", "forecast": "f"}
+QUALITIES: Mapping[str, str] = {
+    "measured": "m",
+    "estimated": "e",
+    "partial": "p",
+    "missing": "x",
+}
+METHODS: Mapping[str, str] = {"counter": "c", "register": "r", "power": "p"}
+CLOCKS: Mapping[str, str] = {"kernel": "k", "assured": "a", "placed": "p"}
+DIRECTIONS: Mapping[str, str] = {"import": "i", "export": "e"}
+"""Words as the database has them, in one byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Rows that are not taken."""
+
+    why: str
+    """The same words for the same fault: one row is kept for each reason."""
+    rows: AssetRows | MeterRows
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A message, taken apart."""
+
+    items: list[AssetRows]
+    meters: list[MeterRows]
+    refusals: list[Refusal]
+
+
+class _Bounds(NamedTuple):
+    from_s: int
+    to_s: int
+
+
+def check(message: Slots, now_s: float) -> Checked:
+    """What of it can be stored at that time. Raises BadMessage where a later version wrote it."""
+    bounds = _Bounds(int(now_s) - OLDEST_S, int(now_s) + AHEAD_S)
+    checked = Checked([], [], [])
+    if not 0 < len(message.store) <= MAX_NAME or not _is_text(message.store):
+        raise BadMessage("its store is empty, or no name")
+    if not _is_text(message.version) or len(message.version) > MAX_NAME:
+        raise BadMessage("its version is no text")
+    if not 0 <= message.sent <= MAX_TIME_S or any(end > MAX_SEQ for _, end in message.seq):
+        raise BadMessage("the time at which it was sent, or one of its numbers, is out of bounds")
+    for item in message.items:
+        why = _why_not_item(item)
+        checked.items.extend(_good(item, why, bounds, _no_more, checked.refusals))
+    for meter in message.meters:
+        _require_known(meter.rows)
+        why = _why_not_meter(meter)
+        checked.meters.extend(_good(meter, why, bounds, _why_not_meter_row, checked.refusals))
+    return checked
+
+
+_Some = TypeVar("_Some", AssetRows, MeterRows)
+
+
+def _good(
+    rows: _Some,
+    why: str,
+    bounds: _Bounds,
+    judge: Callable[[Any], str],
+    refusals: list[Refusal],
+) -> list[_Some]:
+    """The rows without those that are refused, which are noted; nothing where none are left."""
+    if why:
+        refusals.append(Refusal(why, rows))
+        return []
+    found = [_why_not_slot(each, rows.length_s, bounds) or judge(each) for each in rows.rows]
+    if not any(found):
+        return [rows] if rows.rows else []
+    for reason in dict.fromkeys(filter(None, found)):
+        bad = [row for row, each in zip(rows.rows, found, strict=True) if each == reason]
+        refusals.append(Refusal(f"{_name(rows)}: {reason}", _with(rows, bad)))
+    good = [row for row, each in zip(rows.rows, found, strict=True) if not each]
+    return [_with(rows, good)] if good else []
+
+
+def _with(rows: _Some, some: list[Any]) -> _Some:
+    return msgspec.structs.replace(rows, rows=some)
+
+
+def _name(rows: AssetRows | MeterRows) -> str:
+    if isinstance(rows, AssetRows):
+        return f"asset {rows.asset}"
+    return f"meter {rows.meter} ({rows.direction})"
+
+
+def _why_not_item(item: AssetRows) -> str:
+    try:
+        uuid_of(item.asset)
+    except ValueError:
+        return f"asset {item.asset[:40]!a} is no UUID"
+    return _why_not_length(item)
+
+
+def _why_not_meter(meter: MeterRows) -> str:
+    for text in (meter.meter, meter.serial):
+        if len(text) > MAX_NAME or not _is_text(text):
+            return f"meter {meter.meter[:40]!a}: its name or serial number is no such text"
+    return _why_not_length(meter)
+
+
+def _why_not_length(rows: AssetRows | MeterRows) -> str:
+    if rows.length_s < 1 or DAY_S % rows.length_s:
+        return f"{_name(rows)}: slots of {rows.length_s} s do not divide a day"
+    return ""
+
+
+def _why_not_slot(row: AssetRow | MeterRow, length_s: int, bounds: _Bounds) -> str:
+    if row.slot_s < bounds.from_s:
+        return "a slot of more than 400 days ago is not taken"
+    if row.slot_s > bounds.to_s:
+        return "a slot of more than a day ahead is not taken"
+    if row.slot_s % length_s:
+        return "a slot does not begin where slots do"
+    if not 0 <= row.revision <= MAX_SMALLINT:
+        return "a revision is out of bounds"
+    if row.energy_uwh is not None and abs(row.energy_uwh) > MAX_UWH:
+        return "an energy is out of bounds"
+    if row.uncertainty_uwh is not None and not 0 <= row.uncertainty_uwh <= MAX_UWH:
+        return "an uncertainty is out of bounds"
+    return ""
+
+
+def _no_more(_row: AssetRow) -> str:
+    return ""
+
+
+def _why_not_meter_row(row: MeterRow) -> str:
+    if not 0 <= row.coverage_permille <= 1000:
+        return "a coverage is out of bounds"
+    if not (0 <= row.samples <= MAX_INT and 0 <= row.largest_gap_ms <= MAX_INT):
+        return "a number of samples, or a gap, is out of bounds"
+    if abs(row.begin_register_uwh) > MAX_UWH or abs(row.end_register_uwh) > MAX_UWH:
+        return "a register is out of bounds"
+    return ""
+
+
+def _require_known(rows: Iterable[MeterRow]) -> None:
+    """Raises BadMessage."""
+    for row in rows:
+        if row.method not in METHODS or row.clock not in CLOCKS:
+            raise BadMessage(
+                f"the word {(row.method if row.method not in METHODS else row.clock)[:40]!a} is "
+                "not known here: bring the collector up to date first"
+            )
+
+
+def _is_text(text: str) -> bool:
+    """Whether PostgreSQL takes it."""
+    return "\0" not in text
+
+
+@lru_cache(maxsize=100_000)
+def uuid_of(text: str) -> UUID:
+    """The UUID of an asset, as it is written. Raises ValueError."""
+    if len(text) > 36:
+        raise ValueError("a UUID has 36 characters")
+    return UUID(text)
+
+
+def acks(
+    store: str,
+    seq: Iterable[Span],
+    *,
+    why: str = "",
+    ask: Iterable[Span] = (),
+    warning: str = "",
+) -> list[Ack]:
+    """What the gateway is told: its numbers are stored, or refused for that reason. More than one,
+    where it would be longer than a gateway takes.
+    """
+    why, warning = why[:500], warning[:500]
+    spans, asked = list(seq), list(ask)
+    ack = Ack(
+        store=store,
+        stored=[] if why else spans,
+        refused=[Refused(each, why) for each in spans] if why else [],
+        ask=asked,
+        warning=warning,
+    )
+    if len(msgspec.json.encode(ack)) <= MAX_ACK_BYTES or len(spans) + len(asked) <= 1:
+        return [ack]
+    half, half_asked = len(spans) // 2, len(asked) // 2
+    return [
+        *acks(store, spans[:half], why=why, ask=asked[:half_asked], warning=warning),
+        *acks(store, spans[half:], why=why, ask=asked[half_asked:], warning=warning),
+    ]

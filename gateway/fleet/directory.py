@@ -1,0 +1,163 @@
+"""The numbers that stand for sites, buffers, assets and meters in the database: looked up once, and
+remembered.
+
+What is there is looked up before it is inserted: a number of the sequence is spent on each row that
+ON CONFLICT turns away, and they are 31 bits.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from gateway.fleet.checking import DIRECTIONS, uuid_of
+from gateway.fleet.database import Connection, translated
+
+MAX_KNOWN = 500_000
+"""Of each kind. Beyond it all are forgotten, and looked up again: 60 MB at most."""
+
+SeriesName = tuple[int, str, str, str]
+"""Site, meter, direction, serial."""
+
+
+@dataclass(slots=True)
+class Directory:
+    """What is known of one database."""
+
+    sites: dict[str, int] = field(default_factory=dict)
+    """Those from which something is taken."""
+    newest_stores: dict[int, int] = field(default_factory=dict)
+    """Of the sites that have had more than one buffer: the number of the latest."""
+    _stores: dict[tuple[int, str], int] = field(default_factory=dict)
+    _assets: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By how it is written: its number, and the site that it belongs to."""
+    _series: dict[SeriesName, int] = field(default_factory=dict)
+
+    async def refresh(self, connection: Connection) -> None:
+        """Look which sites there are, and which have more than one buffer. Raises DatabaseError."""
+        with translated():
+            cursor = await connection.execute(
+                "SELECT name, id FROM fleet.sites WHERE removed_at IS NULL"
+            )
+            rows = await cursor.fetchall()
+            cursor = await connection.execute(
+                "SELECT site, max(id) FROM fleet.stores GROUP BY site HAVING count(*) > 1"
+            )
+            newest = cast("list[tuple[int, int]]", await cursor.fetchall())
+        self.sites = {cast(str, name): cast(int, id_) for name, id_ in rows}
+        self.newest_stores = dict(newest)
+
+    async def learn(
+        self,
+        connection: Connection,
+        stores: Iterable[tuple[int, str]],
+        assets: Iterable[tuple[int, str]],
+        series: Iterable[SeriesName],
+    ) -> None:
+        """See to it that all of these have numbers. Each is given by its site and its name. Raises
+        DatabaseError.
+        """
+        for known in (self._stores, self._assets, self._series):
+            if len(known) > MAX_KNOWN:
+                known.clear()
+        new_stores = sorted({each for each in stores if each not in self._stores})
+        new_assets = sorted({each for each in assets if each[1] not in self._assets})
+        new_series = sorted({each for each in series if each not in self._series})
+        with translated():
+            if new_stores:
+                await self._learn_stores(connection, new_stores)
+            if new_assets:
+                await self._learn_assets(connection, new_assets)
+            if new_series:
+                await self._learn_series(connection, new_series)
+
+    def store(self, site: int, name: str) -> int:
+        """Its number."""
+        return self._stores[site, name]
+
+    def asset(self, name: str) -> tuple[int, int]:
+        """Its number, and that of the site that it belongs to."""
+        return self._assets[name]
+
+    def series(self, name: SeriesName) -> int:
+        """Its number."""
+        return self._series[name]
+
+    async def _learn_stores(self, connection: Connection, new: list[tuple[int, str]]) -> None:
+        if missing := await self._look_up_stores(connection, new):
+            await connection.execute(
+                "INSERT INTO fleet.stores (site, name) SELECT * FROM unnest(%s::int[], %s::text[]) "
+                "ON CONFLICT DO NOTHING",
+                _columns(missing),
+            )
+            await self._look_up_stores(connection, missing)
+
+    async def _look_up_stores(
+        self, connection: Connection, some: list[tuple[int, str]]
+    ) -> list[tuple[int, str]]:
+        """Those that are not there."""
+        cursor = await connection.execute(
+            "SELECT site, name, id FROM fleet.stores JOIN unnest(%s::int[], %s::text[]) "
+            "AS new(site, name) USING (site, name)",
+            _columns(some),
+        )
+        for site, name, id_ in await cursor.fetchall():
+            self._stores[cast(int, site), cast(str, name)] = cast(int, id_)
+        return [each for each in some if each not in self._stores]
+
+    async def _learn_assets(self, connection: Connection, new: list[tuple[int, str]]) -> None:
+        if missing := await self._look_up_assets(connection, new):
+            await connection.execute(
+                "INSERT INTO fleet.assets (site, uuid) SELECT * FROM unnest(%s::int[], %s::uuid[]) "
+                "ON CONFLICT DO NOTHING",
+                _columns([(site, uuid_of(name)) for site, name in missing]),
+            )
+            await self._look_up_assets(connection, missing)
+
+    async def _look_up_assets(
+        self, connection: Connection, some: list[tuple[int, str]]
+    ) -> list[tuple[int, str]]:
+        """Those that are not there, whoever they belong to."""
+        cursor = await connection.execute(
+            "SELECT uuid, id, site FROM fleet.assets WHERE uuid = ANY(%s::uuid[])",
+            ([uuid_of(name) for _, name in some],),
+        )
+        found = {row[0]: cast("tuple[int, int]", row[1:]) for row in await cursor.fetchall()}
+        for _, name in some:
+            if uuid_of(name) in found:
+                self._assets[name] = found[uuid_of(name)]
+        return [each for each in some if each[1] not in self._assets]
+
+    async def _learn_series(self, connection: Connection, new: list[SeriesName]) -> None:
+        if missing := await self._look_up_series(connection, new):
+            await connection.execute(
+                "INSERT INTO fleet.series (site, meter, direction, serial) "
+                'SELECT site, meter, direction::"char", serial '
+                "FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[]) "
+                "AS new(site, meter, direction, serial) ON CONFLICT DO NOTHING",
+                _columns([_as_stored(each) for each in missing]),
+            )
+            await self._look_up_series(connection, missing)
+
+    async def _look_up_series(
+        self, connection: Connection, some: list[SeriesName]
+    ) -> list[SeriesName]:
+        """Those that are not there."""
+        cursor = await connection.execute(
+            "SELECT n, s.id FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[]) "
+            "WITH ORDINALITY AS new(site, meter, direction, serial, n) "
+            "JOIN fleet.series s ON s.site = new.site AND s.meter = new.meter "
+            'AND s.direction = new.direction::"char" AND s.serial = new.serial',
+            _columns([_as_stored(each) for each in some]),
+        )
+        for n, id_ in await cursor.fetchall():
+            self._series[some[cast(int, n) - 1]] = cast(int, id_)
+        return [each for each in some if each not in self._series]
+
+
+def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _as_stored(series: SeriesName) -> SeriesName:
+    site, meter, direction, serial = series
+    return site, meter, DIRECTIONS[direction], serial

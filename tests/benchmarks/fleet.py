@@ -1,0 +1,353 @@
+"""A community's server: real mosquitto, PostgreSQL and collectors, and homes in one process that
+deliver as gateways do, all on this machine.
+
+HOMES=1000 is how many there are (the demand is for 10,000), BACKLOG=100 how many of them bring a
+week, both from the environment. Rows are full: four assets and four meter directions of each home.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.cli.main import main
+from gateway.outbox.fleet.messages import (
+    AssetRow,
+    AssetRows,
+    MeterRow,
+    MeterRows,
+    Slots,
+    decode_ack,
+    encode,
+)
+from tests.benchmarks.figure import Figure, progress
+from tests.gateway.fleet.homes import asset_of
+from tests.gateway.fleet.postgres import Postgres, free_port, running, write_config
+
+TITLE = "a community's server"
+SLOW = "minutes; HOMES=10000 for the whole"
+
+SLOT_S = 900
+SPREAD_S = 30.0
+WEEK_SLOTS = 672
+PARCEL_SLOTS = 96
+RESEND_S = 10.0
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+DATABASE_OPTIONS = (
+    "listen_addresses=", "max_connections=20", "shared_buffers=256MB", "max_wal_size=2GB",
+    "logging_collector=off",
+)  # fmt: skip
+"""fsync is on: a commit is on the disk."""
+
+
+def rows_of(site: str, slots_s: list[int]) -> tuple[list[AssetRows], list[MeterRows]]:
+    """Four assets and four directions, with energies that do not repeat."""
+    draw = random.Random(f"{site}{slots_s[0]}")
+    assets = [
+        AssetRows(
+            asset_of(site, n), "measurement", SLOT_S,
+            [AssetRow(s, 0, draw.getrandbits(29), "measured", draw.getrandbits(20))
+             for s in slots_s],
+        )
+        for n in range(4)
+    ]  # fmt: skip
+    meters = [
+        MeterRows(
+            meter, direction, "E0031003", SLOT_S,
+            [MeterRow(s, 0, draw.getrandbits(29), "measured", "counter", 1000, 90, 10_000,
+                      draw.getrandbits(44), draw.getrandbits(44), "kernel", draw.getrandbits(20))
+             for s in slots_s],
+        )
+        for meter in ("grid", "pv")
+        for direction in ("import", "export")
+    ]  # fmt: skip
+    return assets, meters  # type: ignore[return-value]
+
+
+@dataclass(slots=True)
+class Home(asyncio.Protocol):
+    """A gateway at the broker, as small as it can be: MQTT 3.1.1 by hand."""
+
+    site: str
+    said: dict[int, float] = field(default_factory=dict)
+    """When each number was first sent; gone once it is stored."""
+    took_s: list[float] = field(default_factory=list)
+    sends: int = 0
+    transport: asyncio.Transport | None = None
+    rest: bytes = b""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        name = self.site.encode()
+        body = b"\x00\x04MQTT\x04\x02\x00\x00" + len(name).to_bytes(2, "big") + name
+        topic = f"mg/v1/{self.site}/ack".encode()
+        ask = b"\x00\x01" + len(topic).to_bytes(2, "big") + topic + b"\x01"
+        transport.write(b"\x10" + _length(body) + body + b"\x82" + _length(ask) + ask)  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        self.rest += data
+        while (packet := _packet(self.rest)) is not None:
+            head, body, size = packet
+            self.rest = self.rest[size:]
+            if head >> 4 == 3:
+                self._heard(head, body)
+
+    def _heard(self, head: int, body: bytes) -> None:
+        at = 2 + int.from_bytes(body[:2], "big")
+        if head & 0b110:
+            assert self.transport is not None
+            self.transport.write(b"\x40\x02" + body[at : at + 2])
+            at += 2
+        now_s = time.monotonic()
+        for begin, end in decode_ack(body[at:]).stored:
+            for seq in range(begin, end + 1):
+                if (sent_s := self.said.pop(seq, None)) is not None:
+                    self.took_s.append(now_s - sent_s)
+        self.changed.set()
+
+    def send(self, channel: str, payload: bytes) -> None:
+        self.sends += 1
+        topic = f"mg/v1/{self.site}/{channel}".encode()
+        number = (self.sends % 65_000 + 2).to_bytes(2, "big")
+        body = len(topic).to_bytes(2, "big") + topic + number + payload
+        assert self.transport is not None
+        self.transport.write(b"\x32" + _length(body) + body)
+
+    async def deliver(self, seq: int, slots_s: list[int], channel: str) -> None:
+        """Until it is stored; spread and jittered, as gateways do."""
+        items, meters = rows_of(self.site, slots_s)
+        payload = encode(
+            Slots(1, self.site, "store", [(seq, seq)], "0.1.0", int(time.time()), "fleet", items,
+                  meters)
+        )  # fmt: skip
+        self.said[seq] = time.monotonic()
+        wait_s = RESEND_S
+        while seq in self.said:
+            self.send(channel, payload)
+            until_s = time.monotonic() + wait_s * (0.5 + random.random())
+            while seq in self.said and (rest_s := until_s - time.monotonic()) > 0:
+                self.changed.clear()
+                try:
+                    async with asyncio.timeout(rest_s):
+                        await self.changed.wait()
+                except TimeoutError:
+                    break
+            wait_s = min(wait_s * 2, 300.0)
+
+
+def _length(body: bytes) -> bytes:
+    size, found = len(body), bytearray()
+    while True:
+        size, digit = size >> 7, size & 0x7F
+        found.append(digit | (0x80 if size else 0))
+        if not size:
+            return bytes(found)
+
+
+def _packet(data: bytes) -> tuple[int, bytes, int] | None:
+    size = shift = 0
+    for n in range(1, 5):
+        if n >= len(data):
+            return None
+        size |= (data[n] & 0x7F) << shift
+        shift += 7
+        if not data[n] & 0x80:
+            end = n + 1 + size
+            return (data[0], data[n + 1 : end], end) if len(data) >= end else None
+    raise ValueError("no MQTT")
+
+
+class Server:
+    """Broker, database and two collectors as processes."""
+
+    def __init__(self, folder: Path, postgres: Postgres) -> None:
+        self.folder, self.postgres, self.port = folder, postgres, free_port()
+        self.broker: subprocess.Popen[bytes] | None = None
+        self.collectors: list[subprocess.Popen[bytes]] = []
+
+    def start(self, homes: list[str]) -> None:
+        config = self.folder / "mosquitto.conf"
+        config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\n")
+        self.broker = subprocess.Popen(["mosquitto", "-c", config], stderr=subprocess.DEVNULL)
+        self.postgres.new_database("community")
+        write_config(self.folder, self.port, self.postgres, "community")
+        (self.folder / "homes.csv").write_text("site\n" + "\n".join(homes) + "\n")
+        output = str(self.folder / "out")
+        for words in (["init"], ["sites", "add", "--csv", str(self.folder / "homes.csv")]):
+            command = ["--config", str(self.folder), "fleet", *words, "--output", output]
+            if main(command):
+                raise RuntimeError(f"fleet {words[0]} fails")
+
+    def start_collector(self) -> None:
+        log = (self.folder / "collector.log").open("ab")
+        command = [sys.executable, "-m", "gateway", "--config", str(self.folder), "fleet", "run"]
+        self.collectors.append(subprocess.Popen(command, stdout=log, stderr=log))
+        while (self.folder / "collector.log").read_text().count("the broker is there") < len(
+            self.collectors
+        ):
+            time.sleep(0.1)
+
+    def stop_collectors(self) -> None:
+        for each in self.collectors:
+            each.kill()
+            each.wait()
+        self.collectors.clear()
+        (self.folder / "collector.log").unlink(missing_ok=True)
+
+    def end(self) -> None:
+        self.stop_collectors()
+        if self.broker is not None:
+            self.broker.send_signal(signal.SIGTERM)
+            self.broker.wait()
+
+    def cpu_s(self) -> dict[str, float]:
+        """Of the processor, used so far, by each part."""
+        assert self.broker is not None
+        assert self.postgres.process is not None
+        database = self.postgres.process.pid
+        return {
+            "broker": _cpu_s(self.broker.pid),
+            "collectors": sum(_cpu_s(each.pid) for each in self.collectors),
+            "database": sum(map(_cpu_s, [database, *_children(database)])),
+        }
+
+    def rss_bytes(self) -> int:
+        """The most that one collector has had in memory."""
+        most = 0
+        for each in self.collectors:
+            status = Path(f"/proc/{each.pid}/status").read_text()
+            line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+            most = max(most, int(line.split()[1]) * 1024)
+        return most
+
+
+def _cpu_s(pid: int) -> float:
+    """Of a process and its children that have ended (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / CLOCK_TICKS
+
+
+def _children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def connect(port: int, sites: list[str]) -> list[Home]:
+    """All homes, some hundred at a time."""
+    loop = asyncio.get_running_loop()
+    homes = [Home(site) for site in sites]
+    for begin in range(0, len(homes), 200):
+        some = homes[begin : begin + 200]
+        await asyncio.gather(
+            *(loop.create_connection(lambda h=home: h, "127.0.0.1", port) for home in some)  # type: ignore[misc]
+        )
+    await asyncio.sleep(2.0)
+    return homes
+
+
+async def live(homes: list[Home], seq: int, slot_s: int, spread_s: float) -> list[float]:
+    """A slot closes everywhere; how long each took to be acknowledged."""
+
+    async def one(home: Home) -> None:
+        await asyncio.sleep(spread_s * random.random())
+        await home.deliver(seq, [slot_s], "slots")
+
+    before = [len(home.took_s) for home in homes]
+    await asyncio.gather(*map(one, homes))
+    return sorted(s for home, n in zip(homes, before, strict=True) for s in home.took_s[n:])
+
+
+async def week(homes: list[Home], now_s: int) -> float:
+    """Each brings a week; how long that took."""
+
+    async def one(home: Home) -> None:
+        for n in range(WEEK_SLOTS // PARCEL_SLOTS):
+            begin_s = now_s - (n + 1) * PARCEL_SLOTS * SLOT_S
+            slots_s = [begin_s + k * SLOT_S for k in range(PARCEL_SLOTS)]
+            await home.deliver(1_000 + n, slots_s, "backlog")
+
+    began_s = time.monotonic()
+    await asyncio.gather(*map(one, homes))
+    return time.monotonic() - began_s
+
+
+def _p99(values: list[float]) -> float:
+    return values[int(len(values) * 0.99)] if values else 0.0
+
+
+def figures() -> Iterator[Figure]:
+    """Raises RuntimeError where something is missing."""
+    number = int(os.environ.get("HOMES", "1000"))
+    many = int(os.environ.get("BACKLOG", str(number // 10)))
+    sites = [f"home-{n}" for n in range(number)]
+    with tempfile.TemporaryDirectory() as name, running(DATABASE_OPTIONS) as postgres:
+        server = Server(Path(name), postgres)
+        try:
+            server.start(sites)
+            yield from asyncio.run(_measured(server, sites, many))
+        finally:
+            server.end()
+
+
+async def _measured(server: Server, sites: list[str], many: int) -> list[Figure]:
+    found = []
+    now_s = int(time.time()) // SLOT_S * SLOT_S
+    number = len(sites)
+    spread_s = SPREAD_S * min(1.0, number / 10_000)
+    for _ in range(2):
+        await asyncio.to_thread(server.start_collector)
+    homes = await connect(server.port, sites)
+    progress(f"{number} homes, a slot")
+    await live(homes, 1, now_s - SLOT_S, spread_s)  # every name is new once
+    before = server.cpu_s()
+    took = await live(homes, 2, now_s, spread_s)
+    used = {part: s - before[part] for part, s in server.cpu_s().items()}
+    beside = ", ".join(f"{part} {s:.2f} s" for part, s in used.items())
+    per_10k = sum(used.values()) * 10_000 / number
+    middle = f"{number} homes in {spread_s:.0f} s, p50 {took[len(took) // 2]:.3f} s"
+    found.append(Figure("a slot published → acknowledged, p99", _p99(took), "s", 1.0, "low",
+                        middle))  # fmt: skip
+    found.append(Figure("processor for a slot of 10,000 homes", per_10k, "s", 6.0, "low", beside))
+
+    progress(f"{many} homes, a week each")
+    others = homes[many:]
+    beside_task = asyncio.create_task(live(others, 3, now_s - 2 * SLOT_S, 10.0))
+    drained_s = await week(homes[:many], now_s - 10 * SLOT_S)
+    took = await beside_task
+    rows = many * WEEK_SLOTS * 8
+    found.append(Figure("a week of 1,000 homes", drained_s * 1000 / many, "s", 60.0, "low",
+                        f"{many} homes, {rows:,} rows in {drained_s:.1f} s"))  # fmt: skip
+    found.append(Figure("rows stored a second", rows / drained_s, "/s", 40_000, "high"))
+    found.append(Figure("live meanwhile, p99", _p99(took), "s", 1.0, "low"))
+    found.append(Figure("a collector's memory, at most", server.rss_bytes() / 1e6, "MB", 150.0,
+                        "low"))  # fmt: skip
+
+    progress("collectors away for a slot")
+    server.stop_collectors()
+    sending = asyncio.create_task(live(homes, 4, now_s - 3 * SLOT_S, spread_s))
+    await asyncio.sleep(spread_s + 1)
+    began_s = time.monotonic()
+    for _ in range(2):
+        await asyncio.to_thread(server.start_collector)
+    await sending
+    found.append(Figure("complete after collectors were away", time.monotonic() - began_s, "s",
+                        300.0, "low"))  # fmt: skip
+
+    count, size = server.postgres.rows(
+        "SELECT count(*), (SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits "
+        "WHERE inhparent IN ('fleet.asset_slots'::regclass))::bigint FROM fleet.asset_slots",
+        dbname="community",
+    )[0]
+    found.append(Figure("a slot of an asset, with its index", size / count, "B", 150.0, "low"))
+    lost = (number * 4 - many) * 4 + many * WEEK_SLOTS * 4 - count
+    found.append(Figure("rows of assets that are missing", lost, "", 0, "low"))
+    return found

@@ -1,0 +1,81 @@
+"""The schema, made in a real PostgreSQL: from nothing, by two at once, and never down."""
+
+import asyncio
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from gateway.fleet import migrating
+from gateway.fleet.database import Connection, NotReady, connect
+from gateway.fleet.settings import FleetSettings, load
+from tests.gateway.fleet.postgres import Postgres, write_config
+
+pytestmark = pytest.mark.xdist_group("postgres")
+
+
+async def test_two_that_migrate_at_once_do_it_once(postgres: Postgres, tmp_path: Path) -> None:
+    postgres.new_database("twice")
+    write_config(tmp_path, 1, postgres, "twice")
+    one, other = await connect(load(tmp_path)), await connect(load(tmp_path))
+    with pytest.raises(NotReady, match="fleet init"):
+        await migrating.require(one)
+    done = await asyncio.gather(migrating.migrate(one), migrating.migrate(other))
+    made = await asyncio.gather(migrating.add_months(one), migrating.add_months(other))
+    await migrating.require(one)
+    await one.close()
+    await other.close()
+    assert sorted(done, key=len) == [[], [path.stem for path in migrating.migrations()]]
+    assert sum(made) == migrating.MONTHS_AHEAD + 1
+
+
+async def test_a_schema_of_a_later_version_is_left_alone(connection: Connection) -> None:
+    await connection.execute("INSERT INTO fleet.migrations VALUES (900, 'later')")
+    for act in (migrating.require, migrating.migrate):
+        with pytest.raises(NotReady, match="bring this collector up to date"):
+            await act(connection)
+
+
+async def test_partitions_begin_in_utc_whatever_the_session_says(
+    connection: Connection, settings: FleetSettings, postgres: Postgres
+) -> None:
+    await connection.execute("SET timezone = 'Europe/Berlin'")
+    await connection.execute("SELECT fleet.add_month(now() - interval '200 days')")
+    database = settings.file.database.name
+    bounds = postgres.rows(
+        "SELECT pg_get_expr(relpartbound, oid) FROM pg_class "
+        "WHERE relispartition AND relkind = 'r' AND relnamespace = 'fleet'::regnamespace",
+        dbname=database,
+    )
+    assert len(bounds) == 2 * (migrating.MONTHS_AHEAD + 2)
+    assert all(text.count("-01 00:00:00+00'") == 2 for (text,) in bounds), bounds
+
+
+async def test_no_partition_is_made_for_a_slot_of_1970(connection: Connection) -> None:
+    for when in ("1970-01-01", "2199-01-01"):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            await connection.execute("SELECT fleet.add_month(%s)", (when,))
+
+
+async def test_a_commit_waits_for_the_disk_whatever_the_server_says(
+    connection: Connection,
+) -> None:
+    cursor = await connection.execute(
+        "SELECT current_setting('synchronous_commit'), current_setting('timezone')"
+    )
+    assert await cursor.fetchone() == ("on", "UTC")
+    assert connection.autocommit
+
+
+async def test_the_role_of_collectors_can_write_slots_and_change_none(
+    connection: Connection, settings: FleetSettings
+) -> None:
+    await connection.execute("SET ROLE fleet_collector")
+    await connection.execute("SELECT fleet.add_month(now() - interval '100 days')")
+    for forbidden in (
+        "UPDATE fleet.asset_slots SET energy_uwh = 0",
+        "DELETE FROM fleet.asset_slots",
+        "DROP TABLE fleet.sites",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await connection.execute(forbidden)
