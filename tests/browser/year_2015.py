@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 KNOWN = frozenset(
-    [
+    (
         "-webkit-text-size-adjust",
         "align-items",
         "animation",
@@ -79,10 +79,10 @@ KNOWN = frozenset(
         "white-space",
         "width",
         "z-index",
-    ]
+    )
 )
 NEWER = frozenset(
-    [
+    (
         "break-inside",
         "clip-path",
         "color-scheme",
@@ -99,7 +99,7 @@ NEWER = frozenset(
         "text-decoration-thickness",
         "text-underline-offset",
         "vector-effect",
-    ]
+    )
 )
 """Of these it knows nothing. (`vector-effect` and `paint-order`: not all three.)"""
 _NEWER_VALUES = re.compile(
