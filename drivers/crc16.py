@@ -7,6 +7,9 @@ is a polynomial over GF(2), its first bit the highest power, and a Python intege
 
 from binascii import crc_hqx
 
+_FOLDS = [(step, 15 * step, (1 << 15 * step) - 1) for step in (1 << n for n in range(10, -1, -1))]
+"""How far apart the powers are by which a message is folded, its width then, and that many ones."""
+
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -51,12 +54,17 @@ def _remainder(message: int) -> int:
     which the two are put together.
     """
     parity = message.bit_count() & 1
-    step = 1
-    while message >> 30 * step:
-        step *= 2
-    while step:
-        width = 15 * step
-        while high := message >> width:
-            message = message & (1 << width) - 1 ^ high ^ high << step
-        step //= 2
+    message = _folded(message, _FOLDS[:1])
+    for step, width, ones in _FOLDS[1:]:
+        # Once is enough: what is left of it is folded in the end.
+        if high := message >> width:
+            message = message & ones ^ high ^ high << step
+    message = _folded(message, _FOLDS[-3:])
     return message if message.bit_count() & 1 == parity else message ^ 0x8003
+
+
+def _folded(message: int, folds: list[tuple[int, int, int]]) -> int:
+    for step, width, ones in folds:
+        while high := message >> width:
+            message = message & ones ^ high ^ high << step
+    return message
