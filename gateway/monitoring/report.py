@@ -390,6 +390,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """None where there is none."""
     warnings: list[str] = msgspec.field(default_factory=list)
     """What has to be changed in the configuration before the next version."""
+    zone: str = ""
+    """The site's time zone, as in the IANA database; empty where a version before did not say."""
 
     @property
     def verdict(self) -> Verdict:
