@@ -11,7 +11,8 @@ from collections.abc import Collection
 from typing import Literal
 
 import msgspec
-from fastcrc import crc16
+
+from drivers import crc16
 
 Kind = Literal["hdlc", "mbus", "tic", "sml", "p1", "d0", "inverted"]
 

@@ -9,7 +9,8 @@ import re
 from typing import Literal
 
 import msgspec
-from fastcrc import crc16
+
+from drivers import crc16
 
 ChecksumPolicy = Literal["required", "optional", "ignored"]
 """required: a telegram without a right checksum is damaged. optional: one that has a checksum must

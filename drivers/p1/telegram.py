@@ -21,8 +21,8 @@ byte, or 81 to 84 and that many bytes.
 import re
 
 import msgspec
-from fastcrc import crc16
 
+from drivers import crc16
 from drivers.foreign import foreign
 from drivers.text_telegram import EXCERPT_BYTES, LATE_CHECKSUM_S, Damaged, Telegram, excerpt
 
