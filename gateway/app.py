@@ -102,8 +102,9 @@ class Gateway:
         _take_up(self.buffer, settings, clock, health)
 
         told = partial(self._condition, settings.market.max_gap)
-        made = _deliveries(settings, self.buffer, clock, jitter, transport, mqtt, told)
-        self.deliveries = list(made)
+        self.deliveries = [
+            *_deliveries(settings, self.buffer, clock, jitter, (transport, mqtt), told)
+        ]
         terms = [delivery.terms for delivery in self.deliveries if delivery.terms]
 
         self.ledger = Ledger(settings, self.buffer, clock, terms)
@@ -270,10 +271,10 @@ def _deliveries(
     buffer: Buffer,
     clock: Clock,
     jitter: Callable[[], float],
-    http: "httpx.AsyncBaseTransport | None",
-    mqtt: "Connects | None",
+    seams: "tuple[httpx.AsyncBaseTransport | None, Connects | None]",
     condition: "Callable[[], tuple[Report, list[Problem]]]",
 ) -> Iterator[Delivery]:
+    http, mqtt = seams
     handover = None
     if any(getattr(each, "is_fleet", False) for each in settings.destinations.values()):
         from gateway.delivery.handover import Handover

@@ -43,7 +43,6 @@ class ByFleet:
         *,
         dialect: str,
         url: str,
-        slot_s: int,
         now: Callable[[], float],
         trusted: Callable[[], bool],
     ) -> None:
@@ -54,7 +53,6 @@ class ByFleet:
         self._open_own = open_own
         self._dialect = dialect
         self._url = url
-        self._slot_s = slot_s
         self._now = now
         self._trusted = trusted
         self._own: Uploader | None = None
@@ -147,7 +145,7 @@ class ByFleet:
         backlog = self._outbox.backlog()
         counts = self._handover.journal.counts
         oldest_s = backlog.oldest_slot_s
-        patience_s = (1 + _PATIENCE_SLOTS) * self._slot_s
+        patience_s = (1 + _PATIENCE_SLOTS) * self._handover.slot_s
         is_silent = oldest_s is not None and now_s - oldest_s > patience_s
         why = counts.last_error
         if is_silent and oldest_s is not None:

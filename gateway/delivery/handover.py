@@ -38,7 +38,7 @@ class Handover:
     ) -> None:
         self._buffer = buffer
         self._now = now
-        self._slot_s = slot_s
+        self.slot_s = slot_s
         self._outbox = buffer.outbox(EXCHANGE)
         self.journal = Journal(EXCHANGE, name_of, self._outbox.note)
 
@@ -51,9 +51,9 @@ class Handover:
             return
         self._buffer.flush()
         now_s = self._now()
-        newest_s = self._buffer.tables.changes.handed.newest_slot_s(now_s + 3 * self._slot_s)
-        begun_s = int(now_s // self._slot_s) * self._slot_s
-        from_s = max(begun_s, newest_s or 0) + self._slot_s
+        newest_s = self._buffer.tables.changes.handed.newest_slot_s(now_s + 3 * self.slot_s)
+        begun_s = int(now_s // self.slot_s) * self.slot_s
+        from_s = max(begun_s, newest_s or 0) + self.slot_s
         deliverers.change(deliver, from_s, fleet)
         who = f"the fleet ({fleet}) delivers" if deliver == "fleet" else "this gateway delivers"
         text = f"{who} to the exchange from the slot at {utc_seconds(from_s)} on"
@@ -63,7 +63,7 @@ class Handover:
         """Starts of slots that the fleet has had for long, and has said nothing of. Raises
         StoreError.
         """
-        before_s = self._now() - self._slot_s - SILENT_S
+        before_s = self._now() - self.slot_s - SILENT_S
         return self._buffer.tables.changes.handed.unspoken(before_s, _MOST_AGAIN)
 
     def told(self, verdicts: "Iterable[Verdict]") -> None:

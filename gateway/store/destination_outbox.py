@@ -51,15 +51,11 @@ class DestinationOutbox:
     """The outbox of one destination. Each method that asks or writes may raise StoreError."""
 
     def __init__(
-        self,
-        database: Database,
-        destination: str,
-        marks: Callable[[], AcceptedMarks],
-        deliverers: DelivererTable | None = None,
+        self, database: Database, destination: str, marks: Callable[[], AcceptedMarks]
     ) -> None:
-        """`deliverers`: where a fleet may deliver some of the slots."""
         self._database = database
-        self._deliverers = deliverers
+        self.deliverers: DelivererTable | None = None
+        """Where a fleet may deliver some of the slots."""
         self.destination = destination
         self._marks = marks
         self._data_version: int | None = None
@@ -88,7 +84,7 @@ class DestinationOutbox:
         only; with `since_s` only slots that start then or later. What the fleet delivers is not
         due here.
         """
-        not_the_fleets = self._deliverers.not_the_fleets if self._deliverers else ""
+        not_the_fleets = self.deliverers.not_the_fleets if self.deliverers else ""
         rows = self._database.rows(
             f"""SELECT {OWED_LIST} FROM {_PENDING}
                 WHERE destination = ? AND state = 'pending' AND slot_s >= ? AND opens_s <= ?

@@ -4,10 +4,11 @@ What one destination does with it is in `destination_outbox.py`.
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from gateway.outbox.item import EXCHANGE, Item, Kind, Subject
 from gateway.outbox.owed import Owed
@@ -65,10 +66,9 @@ class OutboxTable:
     def of(self, destination: str) -> DestinationOutbox:
         """What one destination is owed; always the same object."""
         if destination not in self._of:
-            deliverers = self.deliverers if destination == EXCHANGE else None
-            self._of[destination] = DestinationOutbox(
-                self._database, destination, lambda: self.marks, deliverers
-            )
+            made = DestinationOutbox(self._database, destination, lambda: self.marks)
+            made.deliverers = self.deliverers if destination == EXCHANGE else None
+            self._of[destination] = made
         return self._of[destination]
 
     # --- what is known to be accepted, whatever the file says -------------------------------------

@@ -8,20 +8,98 @@ import re
 from collections.abc import Iterator
 
 KNOWN = frozenset(
-    """-webkit-text-size-adjust align-items animation background border border-bottom
-    border-collapse border-color border-left border-radius border-top bottom box-shadow box-sizing
-    clip color content cursor display fill fill-opacity flex flex-basis flex-wrap font font-size
-    font-weight height justify-content left letter-spacing line-height list-style margin
-    margin-bottom margin-left margin-right margin-top max-width min-height min-width opacity outline
-    outline-offset overflow overflow-wrap overflow-x padding padding-bottom padding-left
-    padding-right padding-top position right stroke stroke-dasharray stroke-dashoffset
-    stroke-linecap stroke-linejoin stroke-opacity stroke-width text-align text-anchor
-    text-decoration top vertical-align visibility white-space width z-index""".split()
+    (
+        "-webkit-text-size-adjust",
+        "align-items",
+        "animation",
+        "background",
+        "border",
+        "border-bottom",
+        "border-collapse",
+        "border-color",
+        "border-left",
+        "border-radius",
+        "border-top",
+        "bottom",
+        "box-shadow",
+        "box-sizing",
+        "clip",
+        "color",
+        "content",
+        "cursor",
+        "display",
+        "fill",
+        "fill-opacity",
+        "flex",
+        "flex-basis",
+        "flex-wrap",
+        "font",
+        "font-size",
+        "font-weight",
+        "height",
+        "justify-content",
+        "left",
+        "letter-spacing",
+        "line-height",
+        "list-style",
+        "margin",
+        "margin-bottom",
+        "margin-left",
+        "margin-right",
+        "margin-top",
+        "max-width",
+        "min-height",
+        "min-width",
+        "opacity",
+        "outline",
+        "outline-offset",
+        "overflow",
+        "overflow-wrap",
+        "overflow-x",
+        "padding",
+        "padding-bottom",
+        "padding-left",
+        "padding-right",
+        "padding-top",
+        "position",
+        "right",
+        "stroke",
+        "stroke-dasharray",
+        "stroke-dashoffset",
+        "stroke-linecap",
+        "stroke-linejoin",
+        "stroke-opacity",
+        "stroke-width",
+        "text-align",
+        "text-anchor",
+        "text-decoration",
+        "top",
+        "vertical-align",
+        "visibility",
+        "white-space",
+        "width",
+        "z-index",
+    )
 )
 NEWER = frozenset(
-    """break-inside clip-path color-scheme column-gap content-visibility font-variant-numeric gap
-    grid-column grid-row grid-template-columns inset paint-order row-gap text-decoration-thickness
-    text-underline-offset vector-effect""".split()
+    (
+        "break-inside",
+        "clip-path",
+        "color-scheme",
+        "column-gap",
+        "content-visibility",
+        "font-variant-numeric",
+        "gap",
+        "grid-column",
+        "grid-row",
+        "grid-template-columns",
+        "inset",
+        "paint-order",
+        "row-gap",
+        "text-decoration-thickness",
+        "text-underline-offset",
+        "vector-effect",
+    )
 )
 """Of these it knows nothing. (`vector-effect` and `paint-order`: not all three.)"""
 _NEWER_VALUES = re.compile(

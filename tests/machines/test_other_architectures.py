@@ -82,6 +82,7 @@ def test_another_architecture_installs_and_runs_the_demo(
     as_root: None,
     required_tool: Callable[[str], str],
     tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     required_tool(f"qemu-{processor}-static")
     if architecture == "armhf":
@@ -106,9 +107,15 @@ def test_another_architecture_installs_and_runs_the_demo(
         # Its exit code says more than is asked here: under emulation it may take longer to begin
         # than the demo allows.
         said = _run(root, "meter-gateway", "demo", "--for", "120s", code=None)
-        verdicts = re.findall(r"(?:│|\|)[^│|]*(agree|first slot late|missing|no slot|DIFFER)", said)
+        words = "agree|first slot late|missing|no slot|DIFFER"
+        verdicts = re.findall(rf"[│|][^│|\n]*({words})", said)
         assert len(verdicts) == 3, said
         assert set(verdicts) <= {"agree", "first slot late"}, said
+    with capsys.disabled():
+        print(
+            f"\n{suite} on {architecture}: {deb.stat().st_size / 1e6:.1f} MB, installed "
+            f"{sum(sizes) / 1e6:.1f} MB, demo: {', '.join(verdicts)}"
+        )
 
 
 def _run(root: Path, *words: str, code: int | None = 0) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal
 
-from drivers.net.mqtt import Broker, Message
+from drivers.net.mqtt import Message
 from gateway.fleet.checking import Checked, acks, check, differs, span_of
 from gateway.fleet.inbox import Delivered, Inbox
 from gateway.outbox.fleet.messages import (
@@ -341,18 +341,3 @@ class Session:
         """The broker is gone."""
         self._is_lost = True
         self._something.set()
-
-
-def connects(community: Community, is_severed: Callable[[], bool]) -> Any:
-    """What a gateway connects with, in the place of `MqttConnection.connect`."""
-
-    async def connect(
-        _: Broker,
-        *,
-        will: Message,
-        received: Callable[[Message], None],
-        max_packet_bytes: int,
-    ) -> Session:
-        return await community.connect(is_severed, will, received)
-
-    return connect

@@ -59,8 +59,6 @@ class RunResult:
     home: Home
     meters: Mapping[str, TrueMeter]
     exchange: StrictExchange
-    assets: Mapping[str, UUID]
-    """Under which UUIDs the gateway keeps them, by their names."""
     boots: Mapping[str, Boot]
     trusted_ms: int | None
     """When the gateway could first trust the clock (true time)."""
@@ -70,3 +68,8 @@ class RunResult:
     faults: FaultLog
     community: Community | None = None
     """The fleet that the gateway belongs to, if it does."""
+
+    @property
+    def assets(self) -> Mapping[str, UUID]:
+        """Under which UUIDs the gateway keeps them, by their names."""
+        return {asset.name: asset.uuid for asset in self.settings.assets}

@@ -13,6 +13,7 @@ from msgspec import Meta
 from drivers.strict_yaml import Document, Problem, Seconds, decode, nearest, parse
 from gateway import MADE_S
 from tests.simulation import fleet_events
+from tests.simulation.exchange_words import EXCHANGE_WORDS
 from tests.simulation.fee_events import AGENT_SHARE, FEE_FAULTS, drawn
 from tests.simulation.fleet_events import FLEET_FAULTS, FLEET_SHARE
 
@@ -20,26 +21,6 @@ QUIET_S = 5400.0
 """No fault begins or ends in the last hour and a half of a random scenario, so that what is owed
 can be delivered.
 """
-
-EXCHANGE_WORDS: Mapping[str, str] = {
-    "live_off": "the live data of the meter's own asset is off: all is taken, and forgotten",
-    "kind_not_taken": "the meter's own asset is a Storage, whose energy the exchange forgets alike",
-    "verdicts_lost": "nothing that the exchange's engine says arrives",
-    "websockets_down": "every websocket is closed, and none is opened",
-    "hostile_frames": "each minute every websocket says what is no verdict; 10 MB once",
-    "engine_leads": "the engine's clock is `amount` seconds ahead",
-    "made_anew": "the network is made anew: other UUIDs, no aggregator; where they are written, "
-    "all is as before at the end",
-    "asset_renamed": "the meter's own asset has another name in the exchange",
-    "asset_removed": "the meter's own asset is not in the network",
-    "asset_twice": "the network has a second asset of the same name",
-    "role_lost": "the account may not use the exchange's interfaces",
-    "registry_gone": "the exchange's registry cannot be read",
-    "aggregator_lost": "somebody deletes every aggregator",
-    "aggregator_switched": "gateway.yaml is changed to go by way of an aggregator, or by itself "
-    "again, and the daemon is restarted; likewise at the end",
-}
-"""Faults of what an exchange says of what it took, and of its registry."""
 
 FAULTS: Mapping[str, str] = {
     # line
@@ -97,6 +78,7 @@ FAULTS: Mapping[str, str] = {
     "(`amount` 0), of another version (1) or of another formula (2)",
     "slot_changed": "gateway.yaml gets slots of `amount` seconds, with a restart; so at the end",
     "store_locked": "another program holds the database's lock, so that nobody else can write",
+    "page_asked": "somebody looks at every page and every answer of the API, every five minutes",
     "clock_wrong_at_boot": "power cut; after it the clock is off by `amount` seconds until the "
     "time in `lasts` has passed",
     "clock_never_synchronised": "from the start: no time server is heard, so the clock stays wrong "
@@ -245,9 +227,7 @@ class Scenario:
     grid_operator: Annotated[
         bool, Meta(description="the gateway sets the fees of the network's markets, too")
     ] = False
-    fleet: Annotated[bool, Meta(description="the gateway delivers to a fleet's collector, too")] = (
-        False
-    )
+    fleet: Annotated[bool, Meta(description="a fleet is delivered to, too")] = False
     trust: Literal["kernel", "assured"] = "kernel"
     synchronised_after: Annotated[
         Seconds, Meta(description="so long after a boot the kernel's clock is right")
@@ -477,7 +457,8 @@ def _behind(at_s: float, rng: Random) -> float:
 
 
 def _random_event(rng: Random, until_s: float) -> FaultEvent:
-    by_themselves = {*REGISTER_AMOUNTS, *EXCHANGE_WORDS, *FEE_FAULTS, *FLEET_FAULTS, "slot_changed"}
+    others = {*REGISTER_AMOUNTS, *EXCHANGE_WORDS, *FEE_FAULTS, *FLEET_FAULTS}
+    by_themselves = {*others, "slot_changed", "page_asked"}
     fault = rng.choice([fault for fault in FAULTS if fault not in by_themselves])
     at_s = 0.0 if fault in FROM_THE_START else float(rng.randrange(60, int(until_s)))
     long_s = until_s - at_s
@@ -506,8 +487,7 @@ def _random_event(rng: Random, until_s: float) -> FaultEvent:
         "exchange_busy": rng.choice((5, 60, 600)),
         "exchange_busy_until": rng.choice((5, 60, 600)),
     }
-    if fault in ("suspended",):
-        lasts_s = min(lasts_s, 3600.0)
+    lasts_s = min(lasts_s, 3600.0) if fault == "suspended" else lasts_s
     if fault in ("half_open", "line_floods"):
         meter = "heat-pump"
     return FaultEvent(

@@ -21,7 +21,7 @@ from gateway.app import Gateway
 from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.operator.loading import load
 from gateway.timing.clock import Clock
-from tests.simulation.community import Community, connects
+from tests.simulation.community import Community
 from tests.simulation.disk import Disk
 from tests.simulation.faults import APPLY
 from tests.simulation.home import ASSETS, SimulatedHome, write_folder, write_site
@@ -79,11 +79,16 @@ class World:
         self.machine = Machine(
             loop, self.time, partial(_uuid, ids), scenario.trust, scenario.synchronised_after
         )
-        self.community: Community | None = None
+        community = None
         if scenario.fleet:
-            self.community = Community(Random(f"fleet {scenario.seed}"), self.time.s)
+            community = Community(Random(f"fleet {scenario.seed}"), self.time.s)
         others = OtherPrograms(self.settings.buffer_path)
-        self.process = Process(loop, disk, others, Network(self.exchange), self._gateway)
+        self.process = Process(loop, disk, others, Network(self.exchange, community), self._gateway)
+
+    @property
+    def community(self) -> Community | None:
+        """The fleet that the gateway belongs to, if it does."""
+        return self.process.network.community
 
     @property
     def loop(self) -> VirtualLoop:
@@ -146,7 +151,7 @@ class World:
 
     def start_another(self) -> None:
         """A second daemon begins, beside the first. Raises StoreError where it must not."""
-        self._gateway(Network(self.exchange, severed=True))
+        self._gateway(Network(self.exchange, self.community, severed=True))
 
     def _gateway(self, network: Network) -> Gateway:
         return Gateway(
@@ -154,7 +159,7 @@ class World:
             Clock(self.scenario.trust, self.machine.sources(), made_s=MADE_S),
             open_a_line=self._open_line,
             transport=network,
-            mqtt=connects(self.community, lambda: network.severed) if self.community else None,
+            mqtt=network.connect_mqtt if network.community else None,
             rng=Random(self.rng.random()),
         )
 
@@ -169,7 +174,6 @@ class World:
             home=self.home.flows,
             meters=self.home.meters,
             exchange=self.exchange,
-            assets={asset.name: asset.uuid for asset in self.settings.assets},
             boots=self.machine.boots,
             trusted_ms=self.machine.trusted_ms,
             end_ms=self.time.ms(),

@@ -485,7 +485,6 @@ def _open_by_fleet(settings: Settings, opening: Opening) -> "ByFleet":
         own if settings.credentials else None,
         dialect=str(settings.dialect),  # JSON knows plain text only
         url=str(settings.url),
-        slot_s=opening.slot_s,
         now=opening.now,
         trusted=opening.trusted,
     )

@@ -2,10 +2,10 @@
 
 import asyncio
 from argparse import Namespace
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.cli.commands import status
 from gateway.cli.main import main

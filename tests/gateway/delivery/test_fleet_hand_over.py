@@ -233,7 +233,6 @@ def by_fleet(buffer: Buffer, handover: Handover, own: Any, now_s: float = NOW_S)
         own,
         dialect="sdk",
         url="https://exchange.example",
-        slot_s=SLOT,
         now=lambda: now_s,
         trusted=lambda: True,
     )

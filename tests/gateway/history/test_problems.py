@@ -1,9 +1,9 @@
 """Each cause once, and red only where energy is being lost or a person must act."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.history.problems import PATIENCE_S, mood_of, problems_of
 from gateway.monitoring.report import NOT_HEARD, MeterReport, Report

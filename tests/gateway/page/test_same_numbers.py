@@ -145,7 +145,8 @@ async def test_page_api_and_command_line_say_the_same_of_a_day(
 ) -> None:
     folder = folders[store_s]
     paths = [f"/days/{day}", f"/api/v1/days/{day}", f"/api/v1/days/{day}.csv"]
-    page, api, table = await served(folder, store_s, paths)
+    paths += [f"/days/{day}?asset={uuid}" for uuid, _, _ in ASSETS.values()]
+    page, api, table, *charts = await served(folder, store_s, paths)
     shown, said = Table(page.text), api.json()
     from_file = list(csv.DictReader(io.StringIO(table.text)))
     out = printed(capsys, folder, "slots", "--since", since, "--until", until, "--csv")
@@ -165,6 +166,7 @@ async def test_page_api_and_command_line_say_the_same_of_a_day(
             assert cells[-2:] == ["read by the meter", row["delivery"]]
         total = f"{sum(energies) / 1000:,.3f}\xa0kWh"
         assert shown.rows[-1][n + 1] == total
+        assert f"{name}: {total}" in Table(charts[n].text).headings, "above its chart"
         offsets = [row["start_local"][-5:] for row in mine]
         assert [row["start_local"][-6:].replace(":", "") for row in from_file] == offsets
 
