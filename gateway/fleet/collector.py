@@ -216,6 +216,7 @@ class Collector:
             try:
                 connection = await connect(self._settings, f"meter-gateway fleet {self.name}")
                 await migrating.require(connection)
+                await _plan_once(connection)
                 await self._housekeeping(connection)
                 self.health.database = "connected"
                 if not any(each.startswith("the database") for each in self._logged):
@@ -349,6 +350,15 @@ class Collector:
         if troubles and part == "the database":
             _log.info("%s stores again", part)
         self._logged.difference_update(troubles)
+
+
+async def _plan_once(connection: Connection) -> None:
+    """The same few statements come again and again, and their plans do not depend on what is in
+    them. Raises DatabaseError.
+    """
+    connection.prepare_threshold = 1
+    with translated():
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
 
 
 _place_of = lru_cache(maxsize=100_000)(place_of)

@@ -266,6 +266,8 @@ class Writer:
         """The days of which the gateway says something else than the database; but where a clash is
         known, for which there is no remedy in sending again. Raises DatabaseError.
         """
+        if not taken.message.digests:
+            return []
         digests = [
             each
             for each in taken.message.digests[:MAX_DIGESTS]

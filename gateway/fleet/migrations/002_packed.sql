@@ -454,6 +454,16 @@ CREATE OR REPLACE VIEW fleet.meters AS
     WHERE NOT EXISTS (SELECT FROM fleet.meter_late n WHERE n.series = d.series AND n.slot = t.slot);
 COMMENT ON VIEW fleet.meters IS 'What each direction of each meter counted in each slot: the newest revisions, packed or not. Where old months are asked for, say the day (UTC) as well as the slot: packed rows are found by it.';
 
+-- --- homes that are gone -----------------------------------------------------------------------------
+
+CREATE TABLE fleet.forgotten (
+    reference uuid PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    by text NOT NULL DEFAULT session_user,
+    rows jsonb NOT NULL
+);
+COMMENT ON TABLE fleet.forgotten IS 'That all of a home was deleted: when, by which user of the database, and how many rows of each table. Which home it was is not in it.';
+
 -- --- local days -------------------------------------------------------------------------------------
 
 INSERT INTO fleet.settings VALUES ('timezone', 'UTC') ON CONFLICT DO NOTHING;
