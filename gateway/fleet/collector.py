@@ -217,11 +217,15 @@ class Collector:
                 connection = await connect(self._settings, f"meter-gateway fleet {self.name}")
                 await migrating.require(connection)
                 await _plan_once(connection)
+                self.writer.directory.forget()
                 await self._housekeeping(connection)
+                # What was not stored yet comes again, if its site has another number by now.
+                sites = self.writer.directory.sites
+                batch = self._in_hand.batch
+                batch[:] = [each for each in batch if sites.get(each.site) == each.site_id]
                 self.health.database = "connected"
                 if not any(each.startswith("the database") for each in self._logged):
-                    sites = len(self.writer.directory.sites)
-                    _log.info("the database is there: %d sites", sites)
+                    _log.info("the database is there: %d sites", len(sites))
                 await self._work(connection, backoff)
             except (DatabaseError, ConfigError) as error:
                 self.health.database = "away"
