@@ -1,8 +1,8 @@
 """Old months become rows of days: an eighth of the room.
 
 All of it is done by functions in the database (`002_packed.sql`), in small transactions: a month is
-begun, some hundred assets or meters are packed at a time, and at last the packed rows take the
-place of the others in one transaction. Wherever that is cut off, the month is as it was, and the
+begun, some assets or meters are packed at a time, and at last the packed rows take the place of the
+others in one transaction. Wherever that is cut off, the month is as it was, and the
 next to look goes on. Whoever packs holds an advisory lock: one at a time.
 """
 
@@ -24,8 +24,8 @@ _log = logging.getLogger(__name__)
 
 LOOK_S = 3600.0
 """Between two looks whether a month is due."""
-MANY = 100
-"""Assets or meters of a transaction: of a month, 300,000 rows and a second or two."""
+MANY = 200
+"""Assets or meters of a transaction: of a month, 600,000 rows and some seconds."""
 MAX_ENDS = 1_000
 """How often the end of a month is tried: rows may come meanwhile, and others hold locks."""
 BACKOFF_S = (10.0, 600.0)

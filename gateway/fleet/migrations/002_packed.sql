@@ -49,6 +49,10 @@ COMMENT ON TABLE fleet.asset_late IS 'What came for a month that was packed alre
 CREATE TABLE fleet.meter_late (LIKE fleet.meter_slots INCLUDING ALL);
 COMMENT ON TABLE fleet.meter_late IS 'What came for a month that was packed already; rows as in fleet.meter_slots.';
 
+-- Few slots have a second revision: whether one has is looked up in an index of these alone.
+CREATE INDEX asset_slots_revised ON fleet.asset_slots (asset, slot) WHERE revision > 0;
+CREATE INDEX meter_slots_revised ON fleet.meter_slots (series, slot) WHERE revision > 0;
+
 CREATE TABLE fleet.packed (
     parent text NOT NULL,
     month timestamptz NOT NULL,
@@ -83,7 +87,7 @@ $$;
 -- Packs those whose number is from … to …, or is one of these, in the unfinished table of that month; gives how many slots these are. In the same
 -- statement count and sums of what there was and of what is kept are compared, for each asset or series: where one differs it is an error.
 CREATE FUNCTION fleet.pack_some(parent text, month timestamptz, above integer, upto integer, these integer[]) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET work_mem = '64MB' SET jit = off
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET work_mem = '128MB' SET jit = off
 AS $$
 DECLARE
     name text := to_char(month, 'YYYY_MM');
@@ -164,13 +168,13 @@ WITH newest AS MATERIALIZED (
 ), before AS (
     SELECT series AS id, count(*) AS slots, count(energy_uwh) AS known, sum(energy_uwh) AS energy, sum(uncertainty_uwh) AS uncertainty,
         sum(revision) AS revisions, sum(extract(epoch FROM slot)::bigint) AS begins, sum(begin_register_uwh) AS begun, sum(end_register_uwh) AS ended,
-        sum(samples) AS samples, sum(coverage_permille) AS coverage
+        sum(samples::bigint + coverage_permille) AS told
     FROM newest GROUP BY series
 ), after AS (
     SELECT series AS id, count(*) AS slots, count(energy_uwh) AS known, sum(energy_uwh) AS energy, sum(uncertainty_uwh) AS uncertainty,
-        sum(revision) AS revisions, sum(begins) AS begins, sum(begun) AS begun, sum(ended) AS ended, sum(samples) AS samples, sum(coverage) AS coverage
+        sum(revision) AS revisions, sum(begins) AS begins, sum(begun) AS begun, sum(ended) AS ended, sum(told) AS told
     FROM (
-        SELECT series, e.ended, e.samples, e.uncertainty_uwh, coalesce(e.revision, 0) AS revision, coalesce(e.coverage, 1000) AS coverage, r.begun,
+        SELECT series, e.ended, e.samples::bigint + coalesce(e.coverage, 1000) AS told, e.uncertainty_uwh, coalesce(e.revision, 0) AS revision, r.begun,
             (day - date '1970-01-01') * 86400::bigint + coalesce(e.at, e.n - 1) * length_s AS begins,
             e.ended - r.begun + CASE WHEN packed.unlike_uwh IS NULL THEN 0 ELSE e.unlike_uwh END AS energy_uwh
         FROM packed, LATERAL unnest(packed.at, packed.unlike_uwh, packed.uncertainty_uwh, packed.revision, packed.begin_register_uwh,
@@ -376,7 +380,7 @@ CREATE OR REPLACE VIEW fleet.measurements AS
     JOIN fleet.sites ON sites.id = assets.site
     WHERE s.kind = 'm' AND NOT EXISTS (
         SELECT FROM fleet.asset_slots n
-        WHERE n.asset = s.asset AND n.slot = s.slot AND n.kind = s.kind AND n.revision > s.revision
+        WHERE n.asset = s.asset AND n.slot = s.slot AND n.kind = s.kind AND n.revision > s.revision AND n.revision > 0
     )
     UNION ALL
     SELECT sites.name, assets.uuid, s.slot, s.length_s, s.energy_uwh, s.uncertainty_uwh, s.revision,
@@ -387,7 +391,7 @@ CREATE OR REPLACE VIEW fleet.measurements AS
     JOIN fleet.sites ON sites.id = assets.site
     WHERE s.kind = 'm' AND NOT EXISTS (
         SELECT FROM fleet.asset_late n
-        WHERE n.asset = s.asset AND n.slot = s.slot AND n.kind = s.kind AND n.revision > s.revision
+        WHERE n.asset = s.asset AND n.slot = s.slot AND n.kind = s.kind AND n.revision > s.revision AND n.revision > 0
     )
     UNION ALL
     SELECT sites.name, assets.uuid, t.slot, d.length_s, e.energy_uwh, e.uncertainty_uwh, coalesce(e.revision, 0::smallint),
@@ -416,7 +420,7 @@ CREATE OR REPLACE VIEW fleet.meters AS
     JOIN fleet.series ON series.id = s.series
     JOIN fleet.sites ON sites.id = series.site
     WHERE NOT EXISTS (
-        SELECT FROM fleet.meter_slots n WHERE n.series = s.series AND n.slot = s.slot AND n.revision > s.revision
+        SELECT FROM fleet.meter_slots n WHERE n.series = s.series AND n.slot = s.slot AND n.revision > s.revision AND n.revision > 0
     )
     UNION ALL
     SELECT sites.name, series.meter, CASE series.direction WHEN 'i' THEN 'import' ELSE 'export' END, series.serial,
@@ -430,7 +434,7 @@ CREATE OR REPLACE VIEW fleet.meters AS
     JOIN fleet.series ON series.id = s.series
     JOIN fleet.sites ON sites.id = series.site
     WHERE NOT EXISTS (
-        SELECT FROM fleet.meter_late n WHERE n.series = s.series AND n.slot = s.slot AND n.revision > s.revision
+        SELECT FROM fleet.meter_late n WHERE n.series = s.series AND n.slot = s.slot AND n.revision > s.revision AND n.revision > 0
     )
     UNION ALL
     SELECT sites.name, series.meter, CASE series.direction WHEN 'i' THEN 'import' ELSE 'export' END, series.serial,

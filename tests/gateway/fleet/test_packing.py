@@ -16,7 +16,7 @@ import pytest
 from gateway.cli.main import main
 from gateway.fleet.database import Connection, connect
 from gateway.fleet.inbox import Delivered
-from gateway.fleet.packing import Packing, due
+from gateway.fleet.packing import MANY, Packing, due
 from gateway.fleet.settings import FleetSettings
 from gateway.fleet.writing import Reply, Taken, Writer
 from gateway.outbox.fleet.messages import AssetRow, AssetRows, Digest
@@ -264,7 +264,7 @@ async def test_a_local_day_has_92_96_or_100_slots(
 async def test_a_kill_in_the_middle_of_packing_loses_and_doubles_nothing(
     connection: Connection, settings: FleetSettings, postgres: Postgres
 ) -> None:
-    names = [f"home-{n}" for n in range(120)]
+    names = [f"home-{n}" for n in range(160)]
     database = add_sites(postgres, settings, *names)
     with postgres.connect(database) as own:
         own.execute("INSERT INTO fleet.stores (site, name) SELECT id, 's' FROM fleet.sites")
@@ -278,9 +278,20 @@ async def test_a_kill_in_the_middle_of_packing_loses_and_doubles_nothing(
             "now(), a.id, 1, 900, 0, 'm', 'm' FROM fleet.assets a, generate_series(0, 95) k",
             (OLD_S,),
         )
+        # So slow that it is in the middle of the next transaction when it is killed.
+        month = datetime.fromtimestamp(OLD_S, UTC).replace(day=1)
+        own.execute("SELECT fleet.pack_begin('asset_slots', %s)", (month,))
+        own.execute(
+            "CREATE FUNCTION fleet.slow() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN PERFORM pg_sleep(1.5); RETURN NEW; END'"
+        )
+        own.execute(
+            f"CREATE TRIGGER slow BEFORE INSERT ON fleet.asset_days_{month:%Y_%m} FOR EACH ROW "
+            f"WHEN (NEW.asset IN ({MANY} + 50, 2 * {MANY} + 50)) EXECUTE FUNCTION fleet.slow()"
+        )
     before = whole(postgres, settings)[0]
-    # It is killed once one transaction is done, then after two more; the third time it ends.
-    for last_id in (100, 300, None):
+    # It is killed once one transaction is done, then after another; the third time it ends.
+    for last_id in (MANY, 2 * MANY, None):
         with (settings.folder / "pack.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "gateway", "--config", str(settings.folder), "fleet", "pack",
@@ -298,7 +309,7 @@ async def test_a_kill_in_the_middle_of_packing_loses_and_doubles_nothing(
         assert whole(postgres, settings)[0] == before
     assert await due(connection, 60) == []
     assert postgres.rows("SELECT sum(slots)::int FROM fleet.packed", dbname=database) == [
-        (480 * 96,)
+        (640 * 96,)
     ]
 
 
