@@ -15,8 +15,9 @@ import hashlib
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 _PREFIX = "meter-gateway"
 _SAYS_BYTES = 50
@@ -24,8 +25,7 @@ _SAYS_BYTES = 50
 _COMMAND_CHARACTERS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(msgspec.Struct, frozen=True):
     """Who has something. What cannot be found out is None or empty."""
 
     pid: int | None = None
@@ -57,11 +57,10 @@ class Held(Exception):
         self.holder = holder
 
 
-@dataclass(slots=True)
-class Claim:
+class Claim(msgspec.Struct):
     """What this process has, until it is closed. May be closed twice."""
 
-    sockets: list[socket.socket] = field(default_factory=list)
+    sockets: list[socket.socket] = msgspec.field(default_factory=list)
 
     def close(self) -> None:
         """Give it back."""

@@ -6,14 +6,14 @@ moves does.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 SURE_STEPS = 2
 """So many steps in one direction, one after the other, are believed: one may be a wrong reading."""
 
 
-@dataclass(slots=True)
-class ExportSign:
+class ExportSign(msgspec.Struct):
     """What the export register of one meter has told by its moves."""
 
     counts_down: bool | None = None

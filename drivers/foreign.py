@@ -8,10 +8,11 @@ lines of text with OBIS ids.
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Literal
 
-from fastcrc import crc16
+import msgspec
+
+from drivers import crc16
 
 Kind = Literal["hdlc", "mbus", "tic", "sml", "p1", "d0", "inverted"]
 
@@ -22,8 +23,7 @@ HEARD_BYTES = 2048
 """So much of what came last is looked at. The longest frame of those named here has 1100 bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Foreign:
+class Foreign(msgspec.Struct, frozen=True):
     """A protocol, and in words what it is and what to do."""
 
     kind: Kind

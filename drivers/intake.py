@@ -1,6 +1,6 @@
 """How much comes on a line: no meter says megabytes. Pure."""
 
-from dataclasses import dataclass
+import msgspec
 
 WINDOW_S = 10.0
 
@@ -11,8 +11,7 @@ MAX_PIECES = 5000
 """Datagrams in `WINDOW_S`. A house full of meters that speak to a group sends some hundreds."""
 
 
-@dataclass(slots=True)
-class Intake:
+class Intake(msgspec.Struct):
     """What has come in the window that began at `since_s` (the loop's time)."""
 
     came_bytes: int = 0

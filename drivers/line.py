@@ -15,10 +15,10 @@ import socket
 import stat
 import termios
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import serial
 
 from drivers.intake import MAX_BYTES, Intake
@@ -313,8 +313,7 @@ def _notice_dead_peers(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000)
 
 
-@dataclass(frozen=True, slots=True)
-class _Network:
+class _Network(msgspec.Struct, frozen=True):
     """What is special about a line on the network. `connect` connects it again."""
 
     connect: Callable[[], Awaitable[socket.socket]]
@@ -324,11 +323,10 @@ class _Network:
     """An empty datagram is nothing, not the end."""
     settle_s: float
     """How long a new connection is left alone, as its URL says."""
-    intake: Intake = field(default_factory=Intake)
+    intake: Intake = msgspec.field(default_factory=Intake)
 
 
-@dataclass(slots=True, eq=False)
-class _OpenLine:
+class _OpenLine(msgspec.Struct, eq=False):
     """A line over one non-blocking file descriptor, which `release` gives back. While it has let go
     of its connection, `fd` is -1.
     """
@@ -343,7 +341,7 @@ class _OpenLine:
     sent_until_s: float = 0.0
     network: _Network | None = None
     """None for a serial port."""
-    turns: Turns = field(default_factory=Turns)
+    turns: Turns = msgspec.field(default_factory=Turns)
     closed: bool = False
     waiter: asyncio.Future[None] | None = None
 

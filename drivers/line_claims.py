@@ -9,22 +9,22 @@ import os
 import socket
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from drivers.claim import Claim, Held, Holder, claim, locker_of
 from drivers.line_protocol import LineHeld
 from drivers.line_url import LineUrl
 
 
-@dataclass(slots=True)
-class LineClaims:
+class LineClaims(msgspec.Struct):
     """The claims of one line. `says` is what we are to those who want it meanwhile."""
 
     url: LineUrl
     says: str
-    taken: dict[str, Claim] = field(default_factory=dict)
+    taken: dict[str, Claim] = msgspec.field(default_factory=dict)
 
     def take_port(self, path: str) -> None:
         """Have a serial port. Raises LineHeld."""

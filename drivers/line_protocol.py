@@ -17,8 +17,9 @@ Errors:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from drivers.claim import Holder
 from drivers.line_url import Framing, LineUrl, SerialSettings
@@ -96,8 +97,7 @@ class LineHeld(LineError):
         self.holder = holder
 
 
-@dataclass(slots=True)
-class Overheard:
+class Overheard(msgspec.Struct):
     """What others say on an RTU line, and by what an answer of ours is told from that. Times are
     the event loop's, in seconds.
     """
@@ -120,8 +120,7 @@ class Overheard:
     """How long there is time to listen after a reading."""
 
 
-@dataclass(slots=True)
-class Turns:
+class Turns(msgspec.Struct):
     """What meters that take turns on a line must know of each other's frames. Times are the event
     loop's, in seconds.
     """
@@ -141,7 +140,7 @@ class Turns:
     unread: bytes = b""
     drained: bytes = b""
     """The end of what the line threw away last."""
-    overheard: Overheard = field(default_factory=Overheard)
+    overheard: Overheard = msgspec.field(default_factory=Overheard)
 
 
 class AnyLine(Protocol):
@@ -246,8 +245,7 @@ class DatagramLine(AnyLine, Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(msgspec.Struct, frozen=True):
     """What was published, and when it came (event loop time)."""
 
     payload: bytes

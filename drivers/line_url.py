@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
+import msgspec
 from msgspec import Meta
 
 from drivers.net.addresses import is_host_name
@@ -120,8 +121,7 @@ _IN_QUERY = (*_CHOICES, "connect", "ca_file", "cert_file", "key_file", "pace", "
 _SCHEMES = ("serial", "usb", *_NETWORK, *_OTHERS, "replay")
 
 
-@dataclass(frozen=True, slots=True)
-class LineUrl:
+class LineUrl(msgspec.Struct, frozen=True):
     """Where a line is: a serial port (`serial:`, `usb:`), an endpoint (`tcp:`, `tls:`, `rtu+tcp:`,
     `rtu+udp:`, `http:`, `https:`), a multicast group (`multicast:`), a topic at an MQTT broker
     (`mqtt:`, `mqtts:`) or a recording (`replay:`).

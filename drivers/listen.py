@@ -9,8 +9,10 @@ import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from drivers.foreign import BY_SIGHT, HEARD_BYTES, Foreign, Kind, foreign
 from drivers.line_protocol import BadReply, NoReply
@@ -167,8 +169,7 @@ class Unusable(Exception):
     """A telegram that came whole cannot be used; the text says why. The next one may be."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hints:
+class Hints(msgspec.Struct, frozen=True, kw_only=True):
     """What to look at, where no proper telegram comes."""
 
     silent: str

@@ -6,8 +6,9 @@ travels without it. Sign convention everywhere: power is positive when the meter
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 _PHASED = {
     "voltage_{}_v": "voltage of phase {}",
@@ -99,8 +100,7 @@ ends that the meter sent; something on the way wrote others.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """What a driver brings back from one meter: values at one instant of the event loop's clock.
 
     `taken_s` is the loop's monotonic time (`asyncio.get_running_loop().time()`) in seconds: drivers
@@ -126,11 +126,10 @@ class Reading:
     checksum: Checksum = ""
     unused: tuple[str, ...] = ()
     widened: tuple[str, ...] = ()
-    doubts: Mapping[str, str] = field(default_factory=dict)
+    doubts: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True):
     """A reading that knows whose it is and when it was taken.
 
     `boottime_ms` counts from the boot named by `boot_id` and is always right. `utc_ms` is the Unix

@@ -12,12 +12,13 @@ import importlib
 import importlib.util
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
+from msgspec.structs import replace
 from serial.tools import list_ports
 
 from drivers.found import Found, plausible

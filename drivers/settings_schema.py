@@ -76,9 +76,9 @@ def _default(factory: Callable[[], object]) -> dict[str, Any]:
 
 def _dataclasses(kind: Any) -> set[type]:
     """The dataclasses that `kind` is made of, down to leaf types."""
+    if isinstance(kind, type) and hasattr(kind, "json_schema"):
+        return {kind}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        if hasattr(kind, "json_schema"):
-            return {kind}
         parts: Iterable[Any] = typing.get_type_hints(kind, include_extras=True).values()
         found: set[type] = {kind}
     else:

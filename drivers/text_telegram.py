@@ -6,10 +6,11 @@ standard, 6.2). Optical ports and old P1 meters write nothing.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Literal
 
-from fastcrc import crc16
+import msgspec
+
+from drivers import crc16
 
 ChecksumPolicy = Literal["required", "optional", "ignored"]
 """required: a telegram without a right checksum is damaged. optional: one that has a checksum must
@@ -31,8 +32,7 @@ _LINE_ENDS = tuple(map(re.compile, (rb"\r*\n|\r", rb"\n\n|\r\r")))
 """As terminals and bridges write CR LF: others for it, one for the other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Telegram:
+class Telegram(msgspec.Struct, frozen=True):
     """One telegram as it came, from `/` to `!`; not yet checked (see `fault`).
 
     `start` counts the bytes of the stream before its `/`; `checksum` is what the meter wrote after
@@ -44,8 +44,7 @@ class Telegram:
     checksum: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Damaged:
+class Damaged(msgspec.Struct, frozen=True):
     """Something that began as a telegram and cannot be one: why, and how it begins (printable,
     short).
     """

@@ -3,8 +3,9 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 SYSFS = Path("/sys/class/tty")
 _LEVELS = 6
@@ -16,8 +17,7 @@ class UsbError(Exception):
     """There is no such adapter, or more than one. The text says which there are and what to do."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class UsbPort:
+class UsbPort(msgspec.Struct, frozen=True, order=True):
     """One serial port of one USB adapter."""
 
     name: str

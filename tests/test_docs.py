@@ -11,7 +11,7 @@ import re
 import runpy
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -382,7 +382,7 @@ def test_every_key_of_the_status_is_explained() -> None:
     told = set(re.findall(r"`(\w+)`", _text("status-api.md")))
     for kind in vars(report).values():
         if isinstance(kind, type) and kind.__module__ == report.__name__:
-            assert {each.name for each in fields(cast(Any, kind))} - told == set(), kind.__name__
+            assert set(cast(Any, kind).__struct_fields__) - told == set(), kind.__name__
 
 
 def test_the_slot_that_is_worked_out_comes_out_so() -> None:

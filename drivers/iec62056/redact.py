@@ -5,8 +5,7 @@ Pure.
 import re
 from dataclasses import replace
 
-from fastcrc import crc16
-
+from drivers import crc16
 from drivers.iec62056.settings import Settings
 from drivers.iec62056.telegram import block_check, seven_bits
 from drivers.private_text import private_spans

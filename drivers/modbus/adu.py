@@ -3,7 +3,7 @@ checksum on a serial line (Modbus over Serial Line V1.02, 2.3 and 2.5.1), with a
 (Modbus Messaging on TCP/IP V1.0b, 3.1.3). Pure.
 """
 
-from fastcrc import crc16
+from drivers import crc16
 
 MBAP_BYTES = 6
 """Of the header on Modbus TCP, which end with how many bytes follow: unit, function and data."""

@@ -13,7 +13,8 @@ Errors: `drivers.line`'s NoReply, BadReply and LineError, and
 """
 
 import asyncio
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from drivers.line import (
     BadReply,

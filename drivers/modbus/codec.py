@@ -7,9 +7,10 @@ made when the block is planned.
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import isfinite
 from operator import itemgetter
+
+import msgspec
 
 from drivers.export_sign import ExportSign
 from drivers.modbus.digits import FROM_DIGITS
@@ -37,8 +38,7 @@ _UNSIGNED: Mapping[Type, int] = {"uint32": 32, "uint64": 64}
 """Types whose upper half may be minus something, and their bits."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
+class _Column(msgspec.Struct, frozen=True):
     """What becomes of one raw number: raw × times ÷ over, without its sign where that tells
     nothing, unless it says 'no value'.
     """

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from math import inf
+
+import msgspec
 
 from drivers.export_sign import ExportSign
 from drivers.line import BadReply, Line, MeterError
@@ -192,14 +193,13 @@ class ModbusDriver:
         )
 
 
-@dataclass(slots=True)
-class _Blocks:
+class _Blocks(msgspec.Struct):
     """What one reading asks for, energy first, and the single values among it that the meter has
     refused.
     """
 
     decoders: list[Decoder]
-    refused: list[Decoder] = field(default_factory=list)
+    refused: list[Decoder] = msgspec.field(default_factory=list)
     planned: tuple[Decoder, ...] = ()
 
     def __post_init__(self) -> None:

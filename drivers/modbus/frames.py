@@ -2,7 +2,8 @@
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from drivers.line_protocol import BadReply, NoReply
 from drivers.line_url import Framing
@@ -60,8 +61,7 @@ class Garbled(BadReply):
     """What came on Modbus TCP contradicts itself: where the next answer begins is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """One read: `count` registers from `address` on of the meter at `unit`."""
 
     unit: int
@@ -90,8 +90,7 @@ def frame_of(question: Question, framing: Framing) -> bytes:
 # --- RTU ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class RtuAnswer:
+class RtuAnswer(msgspec.Struct, frozen=True):
     """The register bytes, and where in what came their frame was."""
 
     data: bytes

@@ -6,8 +6,9 @@ never cut in two: its words would be of two instants.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import accumulate
+
+import msgspec
 
 from drivers.modbus.settings import UNITS, WORDS, Settings, Type, WordOrder
 
@@ -26,8 +27,7 @@ _NETWORK_CHAR_S = 10 / 9600
 """Behind most network lines there is an adapter and an RS485 bus, whose pace we cannot see."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One value of the register table, with nothing left to be looked up. The raw number times
     `factor` is in the quantity's own unit.
     """
@@ -67,8 +67,7 @@ class Row:
         return max(self.apart) + 1 if self.apart else self.address + self.words
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(msgspec.Struct, frozen=True):
     """One read request: `count` registers from `address` on, which hold `rows` (sorted by
     address).
     """

@@ -8,10 +8,10 @@ import asyncio
 import itertools
 import ssl
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 import h11
+import msgspec
 
 from drivers.net.http_wire import Wire
 from drivers.net.proxies import Proxy
@@ -33,8 +33,7 @@ _IN_A_TARGET = "%/:?[]@!$&'()*+,;=~"
 """Characters that stand for themselves in a request's path and query (RFC 3986)."""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpReply:
+class HttpReply(msgspec.Struct, frozen=True):
     """What came back, with header names in lower case. `body` is cut at `MAX_REPLY_BYTES`; where it
     was, it is not `complete`.
     """

@@ -5,7 +5,8 @@ dialect is one more file.
 
 import functools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from drivers.p1.layout import DataLine
 from drivers.p1.reader import Reader
@@ -13,8 +14,7 @@ from drivers.p1.settings import Settings
 from drivers.profile import load_profile, profile_ids, shipped_folder
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(msgspec.Struct, frozen=True):
     """A profile that tells its telegrams from others'."""
 
     id: str

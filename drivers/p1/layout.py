@@ -4,9 +4,10 @@ Pure.
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple
+
+import msgspec
 
 from drivers.p1.numbers import NUMBER, UNITS, scaled
 from drivers.p1.obis import (
@@ -59,8 +60,7 @@ class DataLine(NamedTuple):
         return OF_THE_METER in self.gives or not self.gives.isdisjoint(wanted)
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """Where the values of a telegram stand, and what is computed of them."""
 
     pick_ids: Callable[[bytes], tuple[bytes, ...]]
@@ -106,15 +106,16 @@ def layout_of(raw: bytes, tariffs: Collection[int]) -> Layout:
     )
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(msgspec.Struct):
     """What one pass over a telegram finds."""
 
-    numbers: dict[str, _Number] = field(default_factory=dict)
-    broken: set[str] = field(default_factory=set)
-    others: list[Id] = field(default_factory=list)
-    brackets: list[slice] = field(default_factory=list)
-    at: dict[int, str] = field(default_factory=dict)  # where a line stands that holds the quantity
+    numbers: dict[str, _Number] = msgspec.field(default_factory=dict)
+    broken: set[str] = msgspec.field(default_factory=set)
+    others: list[Id] = msgspec.field(default_factory=list)
+    brackets: list[slice] = msgspec.field(default_factory=list)
+    at: dict[int, str] = msgspec.field(
+        default_factory=dict
+    )  # where a line stands that holds the quantity
     lasting: bool = True
 
 

@@ -5,8 +5,7 @@ makes the checksums fit again. Pure.
 import re
 from dataclasses import replace
 
-from fastcrc import crc16
-
+from drivers import crc16
 from drivers.p1.settings import Settings
 from drivers.private_text import private_spans
 from drivers.recording import Passed, Recording

@@ -19,10 +19,10 @@ byte, or 81 to 84 and that many bytes.
 """
 
 import re
-from dataclasses import dataclass
 
-from fastcrc import crc16
+import msgspec
 
+from drivers import crc16
 from drivers.foreign import foreign
 from drivers.text_telegram import EXCERPT_BYTES, LATE_CHECKSUM_S, Damaged, Telegram, excerpt
 
@@ -57,8 +57,7 @@ _LONGEST_START = (
 _LONGEST_PARTIAL = 1 + _LONGEST_START  # with the byte before it
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(msgspec.Struct, frozen=True):
     """One encrypted frame as it came, from its tag (DB, or 00 after a plain header) on:
     `cipher.decrypt` opens it.
     """

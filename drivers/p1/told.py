@@ -5,8 +5,9 @@ tariff, the month's peak, and the meters on its M-Bus. Pure.
 import functools
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date
+
+import msgspec
 
 from drivers.p1.numbers import NUMBER, scaled
 from drivers.p1.obis import MBUS, MBUS_READINGS
@@ -25,8 +26,7 @@ _NEVER = (b"000101", b"700101")  # the date of a meter, or an M-Bus slot, that n
 _AHEAD_S = 86400  # an M-Bus meter whose time is further ahead of the telegram's has a wrong clock
 
 
-@dataclass(frozen=True, slots=True)
-class Values:
+class Values(msgspec.Struct, frozen=True):
     """What a telegram says: quantities of `drivers.sample.QUANTITIES`, and what the meter tells of
     itself.
 

@@ -7,8 +7,7 @@ Source: DSMR 5.0.2 P1 companion standard: sections 6.2 (framing, checksum), 6.4 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
-from fastcrc import crc16
-
+from drivers import crc16
 from drivers.p1.obis import ELECTRICITY
 from drivers.p1.settings import Settings
 from drivers.tariffs import TARIFFS

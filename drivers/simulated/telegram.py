@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 
-from fastcrc import crc16
+from drivers import crc16
 
 IDENT = "/ISK5\\2M550T-1012"
 

@@ -11,8 +11,7 @@ byte first; some Holley meters send a CRC-16/KERMIT, high byte first.
 
 from dataclasses import dataclass
 
-from fastcrc import crc16
-
+from drivers import crc16
 from drivers.foreign import foreign
 
 MAX_FRAME_BYTES = 8192

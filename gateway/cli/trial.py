@@ -19,6 +19,7 @@ from drivers.net.mqtt import Broker, MqttConnection
 from drivers.net.tls import CertificateError, client_context
 from drivers.port_users import port_taken
 from drivers.sample import Reading
+from gateway import MADE_S
 from gateway.delivery.destination import spoken
 from gateway.delivery.http_session import ExchangeError
 from gateway.delivery.kinds import kind_of
@@ -75,19 +76,20 @@ async def trials(settings: Settings, heard: dict[str, str]) -> AsyncIterator[Tri
 
 
 def _clock(settings: Settings) -> Tried:
-    if settings.clock.trust == "assured":
+    clock = Clock(settings.clock.trust, made_s=MADE_S)
+    if settings.clock.trust == "assured" and clock.trusted:
         says = utc_seconds(time.time())
         return Tried(
             "ok", "clock", f"you answer for it (clock: {{trust: assured}}); it says {says}"
         )
-    return tried_clock(Clock(settings.clock.trust))
+    return tried_clock(clock)
 
 
 def tried_clock(clock: Clock) -> Tried:
-    """Whether the kernel says that its clock is right; and if not, what to do."""
+    """Whether the clock is believed; and if not, why, and what to do."""
     if clock.trusted:
         return Tried("ok", "clock", "synchronised")
-    if clock.refusal:
+    if clock.refusal or time.time() < MADE_S:
         return Tried("✗", "clock", clock.why)
     hint = (
         "no slot closes until it is: timedatectl set-ntp true, and see: timedatectl timesync-status"

@@ -1,14 +1,13 @@
 """How a line or a meter fails: counted, waited for, and logged once until it works again. Pure."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 from gateway.timing.backoff import Backoff
 
 HOUR_MINUTES = 60
 
 
-@dataclass(slots=True)
-class Failures:
+class Failures(msgspec.Struct):
     """Failures since start, and those in a row."""
 
     backoff: Backoff
@@ -18,7 +17,7 @@ class Failures:
     """When that was, Unix time."""
     logged: bool = False
     """Whether the log has said that it fails."""
-    _by_minute: dict[int, int] = field(default_factory=dict)
+    _by_minute: dict[int, int] = msgspec.field(default_factory=dict)
     """How often it failed in each of the last minutes in which it did; `HOUR_MINUTES` at most."""
 
     @property

@@ -5,7 +5,8 @@ where a meter is slow to answer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from drivers.line_protocol import LISTEN_S
 from gateway.site.devices import Device
@@ -15,8 +16,7 @@ EVERYTHING_S = 60.0
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(msgspec.Struct, frozen=True):
     """What the turns of one cycle need, on average, and how long the cycle is: the shortest
     interval of the line's meters.
     """

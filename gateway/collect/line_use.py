@@ -3,7 +3,8 @@ loop's.
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+
+import msgspec
 
 STRANGERS_LINE_S = 3600.0
 """Frames of another master are counted, and spoken of at most once in this time."""
@@ -12,8 +13,7 @@ BUSY_S = 60.0
 """Time over which it is counted how busy a line is."""
 
 
-@dataclass(slots=True)
-class LineUse:
+class LineUse(msgspec.Struct):
     """The use of one line."""
 
     opened_s: float | None = None
@@ -26,7 +26,7 @@ class LineUse:
     """Of these, on the line as it is open now."""
     _told_s: float | None = None
     """When they were spoken of last."""
-    _turns: deque[tuple[float, float]] = field(default_factory=deque)
+    _turns: deque[tuple[float, float]] = msgspec.field(default_factory=deque)
     """When each turn of the last `BUSY_S` ended, and how long it took."""
 
     def heard(self, strangers: int, now_s: float) -> bool:

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from drivers.profile import Driver, FollowingDriver
 from drivers.sample import METER_UTC, Reading, Sample
@@ -21,8 +22,7 @@ MIN_MAX_AGE_S = 30.0
 """
 
 
-@dataclass(slots=True)
-class Meter:
+class Meter(msgspec.Struct):
     """One meter on the line."""
 
     device: Device
@@ -32,7 +32,7 @@ class Meter:
     failures: Failures
     driver: Driver | None = None
     last: Sample | None = None
-    values: dict[str, float] = field(default_factory=dict)
+    values: dict[str, float] = msgspec.field(default_factory=dict)
     """What it said last of each quantity."""
     last_success_s: float | None = None
     heard: Reading | None = None

@@ -6,7 +6,8 @@ is set, they move with it, and reads go on at their pace.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.collect.line_load import EVERYTHING_S
 
@@ -27,8 +28,7 @@ def next_due_s(after_s: float, interval_s: float, slot_s: int) -> float:
     return min(due_s for due_s in turns if due_s > after_s)
 
 
-@dataclass(slots=True)
-class Due:
+class Due(msgspec.Struct):
     """When one meter is read next. Unix times, in seconds."""
 
     interval_s: float

@@ -5,9 +5,10 @@ that keeps its own record of what it owes is a `Delivery` by itself.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
+
+import msgspec
 
 from gateway.energy.forecast import Method
 from gateway.monitoring.report import DestinationReport
@@ -126,8 +127,7 @@ class Listening(Protocol):
         """For people: on, or what is wrong."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """How a destination is treated."""
 
     slot_s: int
@@ -150,8 +150,7 @@ class Policy:
         return int(now_s // self.slot_s) * self.slot_s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Destination:
+class Destination(msgspec.Struct, frozen=True, kw_only=True):
     """Somewhere to deliver to. What it is owed are rows of the outbox."""
 
     name: str
@@ -174,7 +173,7 @@ class Destination:
     """What people call a subject."""
     forecast: Method | None = None
     """How assets are forecast for it whose settings do not say; None: it takes no forecasts."""
-    wishes: Mapping[UUID, Wish] = field(default_factory=dict)
+    wishes: Mapping[UUID, Wish] = msgspec.field(default_factory=dict)
     """How each asset is forecast for it."""
 
     @property

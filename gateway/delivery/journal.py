@@ -4,8 +4,9 @@ hour of what was delivered, never one per failure. Shell: it logs.
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from uuid import UUID
+
+import msgspec
 
 from gateway.delivery.destination import spoken
 from gateway.energy.slot import Event
@@ -29,8 +30,7 @@ _MOST_UNSAID = 2000
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Counts:
+class Counts(msgspec.Struct):
     """Since start."""
 
     requests: int = 0
@@ -44,12 +44,12 @@ class Counts:
     last_error_s: float | None = None
     """Unix time, as the next one."""
     last_success_s: float | None = None
-    unheard: dict[tuple[str, Kind], str] = field(default_factory=dict)
+    unheard: dict[tuple[str, Kind], str] = msgspec.field(default_factory=dict)
     """The streams that are taken and never spoken of, by their subject's name, and what is known.
     """
     unheard_items: int = 0
     """Batches' parts of which no word came, though it would have been heard."""
-    refuses: dict[str, str] = field(default_factory=dict)
+    refuses: dict[str, str] = msgspec.field(default_factory=dict)
     """The subjects whose last word from the destination was a refusal, by name, and why."""
 
 
@@ -70,8 +70,7 @@ class _Delivered:
         return due
 
 
-@dataclass(slots=True)
-class _Failing:
+class _Failing(msgspec.Struct):
     """Deliveries fail, or did last."""
 
     since_s: float = 0.0

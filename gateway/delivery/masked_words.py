@@ -3,8 +3,10 @@ page may echo the login.
 """
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
 from typing import TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from gateway.delivery.destination import Acknowledges, Destination, Greets, Transport
 from gateway.outbox.format import Answer, Batch, Outcome, Rejected, Retry
@@ -32,8 +34,7 @@ def _shown(outcome: AnOutcome, masked: Masked) -> AnOutcome:
     return outcome
 
 
-@dataclass(frozen=True, slots=True)
-class _MaskedTransport:
+class _MaskedTransport(msgspec.Struct, frozen=True):
     transport: Transport
     masked: Masked
 
@@ -52,8 +53,7 @@ class _MaskedTransport:
         await self.transport.aclose()
 
 
-@dataclass(frozen=True, slots=True)
-class _MaskedGreeting:
+class _MaskedGreeting(msgspec.Struct, frozen=True):
     greets: Greets
     masked: Masked
 
@@ -62,8 +62,7 @@ class _MaskedGreeting:
         return None if problem is None else _shown(problem, self.masked)
 
 
-@dataclass(frozen=True, slots=True)
-class _MaskedAnswers:
+class _MaskedAnswers(msgspec.Struct, frozen=True):
     acknowledges: Acknowledges
     masked: Masked
 

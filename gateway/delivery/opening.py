@@ -1,8 +1,9 @@
 """Opening a destination: what its kind is handed, and what runs it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from gateway.delivery.destination import Delivery, Destination
 from gateway.delivery.kinds import kind_of
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     import httpx
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """One destination's surroundings.
 
     Logins are read with `site.credentials(name)` whenever one is needed: the file may have been

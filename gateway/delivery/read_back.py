@@ -18,8 +18,9 @@ this makes deliveries wait or the destination fail.
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import replace
 from math import inf
+
+from msgspec.structs import replace
 
 from gateway.delivery.destination import CannotTell, Destination, NotNow, spoken
 from gateway.delivery.question_round import QuestionRound

@@ -5,8 +5,9 @@ the store may raise StoreError.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from gateway.energy.slot import Event
 from gateway.outbox.format import Accepted, Outcome, Rejected, Retry, Sent
@@ -89,8 +90,7 @@ class Outbox(DeliveryRecords, Protocol):
         """What is still owed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shipment:
+class Shipment(msgspec.Struct, frozen=True):
     """When a batch was sent (Unix time), and under which id."""
 
     transaction_id: str

@@ -8,10 +8,11 @@ site. One batch is under way at a time. There is no queue here: what counts is i
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from math import inf
 from typing import Never
 from uuid import uuid4
+
+from msgspec.structs import replace
 
 from gateway.delivery.awaited_words import AwaitedWords
 from gateway.delivery.destination import Acknowledges, Attends, Destination

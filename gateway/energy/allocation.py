@@ -5,8 +5,10 @@ that lack energy get their share of it, rounded so that the shares add up to the
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+
+import msgspec
+from msgspec.structs import replace
 
 from gateway.energy.slot import Method, Quality, Slot, Unallocated
 
@@ -20,8 +22,7 @@ class CannotAllocate(Exception):
     """Energy cannot be put into slots. The text says why and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(msgspec.Struct, frozen=True):
     """One slot of the gap: which part of it (0 to 1) lies in the gap, and how much the profile says
     passed in the whole slot.
     """
@@ -161,8 +162,7 @@ def allocate(
     return allocated
 
 
-@dataclass(frozen=True, slots=True)
-class SlotBefore:
+class SlotBefore(msgspec.Struct, frozen=True):
     """A slot as it was before it was given its share, and the revision that it has with it."""
 
     start_s: int

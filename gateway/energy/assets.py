@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
+
+import msgspec
 
 Direction = Literal["import", "export"]
 
 _TERM = re.compile(r"\s*([+-]?)\s*([A-Za-z][A-Za-z0-9_-]*)\.([A-Za-z]+)\s*")
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(msgspec.Struct, frozen=True):
     """One meter's direction, added (+1) or subtracted (−1)."""
 
     sign: int
@@ -19,8 +19,7 @@ class Term:
     direction: Direction
 
 
-@dataclass(frozen=True, slots=True)
-class Formula:
+class Formula(msgspec.Struct, frozen=True):
     """A sum and difference of meters' directions, such as `grid.import - grid.export +
     pv.export`.
     """

@@ -25,7 +25,6 @@ Which readings of the register are believed, and so *confirm* the counter, is to
 that is not believed changes nothing: only the integral of power goes on.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -185,8 +184,7 @@ class Counter(msgspec.Struct, frozen=True):
         return self.still_uwh < 0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """Something a person should know about a register."""
 
     kind: Literal["glitch", "rollover", "reset", "jump"]

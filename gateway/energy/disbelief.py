@@ -4,7 +4,7 @@ Glitches come and go. Readings that are refused for ever are another thing: the 
 no slot is made of it. A person should know, and be told what to look at.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from gateway.energy.belief import MOST_REFUSED
 from gateway.energy.counter import UWH_PER_WH, Counter, Suspects
@@ -12,8 +12,7 @@ from gateway.energy.register import Rules
 from gateway.energy.slot import MeterRules, MeterState
 
 
-@dataclass(frozen=True, slots=True)
-class Disbelief:
+class Disbelief(msgspec.Struct, frozen=True):
     """Readings in a row of one meter that were not believed."""
 
     readings: int

@@ -1,6 +1,6 @@
 """What one sample adds to the books of one direction of a series. Pure."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from gateway.energy.assets import Direction
 from gateway.energy.counter import Counter

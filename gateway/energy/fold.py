@@ -4,7 +4,6 @@ samples and give the same slots.
     advance(state, sample, rules) -> what the sample brought, and the state as of it
 """
 
-import dataclasses
 from collections.abc import Mapping
 
 from msgspec.structs import replace
@@ -708,7 +707,7 @@ def _close_early(state: MeterState, rules: MeterRules) -> tuple[MeterState, list
     """What was metered of the open slots, up to the last reading, or up to where power was
     believed.
     """
-    then = dataclasses.replace(rules, slot_ms=state.slot_ms)
+    then = replace(rules, slot_ms=state.slot_ms)
     directions: dict[Direction, DirectionState] = {}
     slots: list[Slot] = []
     for direction, old in state.directions.items():

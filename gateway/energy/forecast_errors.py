@@ -6,8 +6,9 @@ could have been sent for the same slot: two slots before it, from what was known
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from uuid import UUID
+
+import msgspec
 
 from gateway.energy.forecast import NAIVE, Naive, Score, naive_uwh
 from gateway.energy.slot import KNOWN, AssetSlot
@@ -19,8 +20,7 @@ NEEDED_S = 7 * 86_400
 """So much before the first slot that is judged is needed for last week's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Beside:
+class Beside(msgspec.Struct, frozen=True):
     """An asset's slot beside what was expected of it. Energies in µWh, never negative: what a
     formula makes of less than nothing is delivered as 0.
     """
@@ -72,13 +72,14 @@ def beside(slots: Iterable[AssetSlot]) -> Iterator[Beside]:
             not_told.append(slot.start_s)
 
 
-@dataclass(slots=True)
-class Sums:
+class Sums(msgspec.Struct):
     """Errors, added up."""
 
     slots: int = 0
     error_uwh: int = 0
-    naive_error_uwh: dict[Naive, int] = field(default_factory=lambda: dict.fromkeys(NAIVE, 0))
+    naive_error_uwh: dict[Naive, int] = msgspec.field(
+        default_factory=lambda: dict.fromkeys(NAIVE, 0)
+    )
     banded: int = 0
     inside: int = 0
     forecast_uwh: int = 0
@@ -116,8 +117,7 @@ class Sums:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(msgspec.Struct, frozen=True):
     """Errors of what was sent where that is another quantile than the median, added up; and of the
     median that stood, for the same slots. Energies in µWh.
     """
@@ -130,7 +130,7 @@ class Chosen:
     measured_uwh: int = 0
 
     def __add__(self, other: "Chosen") -> "Chosen":
-        sums = (getattr(self, name) + getattr(other, name) for name in self.__slots__)
+        sums = (getattr(self, name) + getattr(other, name) for name in self.__struct_fields__)
         return Chosen(*sums)
 
     @property

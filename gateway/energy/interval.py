@@ -1,7 +1,6 @@
 """What passed between two readings, cut at the boundaries of slots. Pure."""
 
 from bisect import bisect_left
-from dataclasses import dataclass
 
 import msgspec
 from msgspec.structs import replace
@@ -209,8 +208,7 @@ def _uncovered_ms(interval: Interval, rules: MeterRules, part_ms: int, unknown_m
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Spread:
+class _Spread(msgspec.Struct, frozen=True):
     """How an interval's energy, and the time over which power is not known, are spread over it: at
     some moments it is known what has passed up to then, and between two of them it is even.
     """

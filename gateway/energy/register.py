@@ -1,7 +1,8 @@
 """What is known of one cumulative energy register of a meter. Pure."""
 
 import math
-from dataclasses import dataclass
+
+import msgspec
 
 FUSE_TOLERANCE = 1.25
 """A main fuse carries so many times its rating for an hour or more.
@@ -26,8 +27,7 @@ _MOST_UNDERFLOW = 65_536
 """So many counts below 0 are still that. Of all values of 32 bits, two in 100,000 lie there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """What is known of one register. `float32` marks one that travels as a 32-bit float, in kWh or
     Wh.
     """

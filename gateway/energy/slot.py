@@ -1,7 +1,6 @@
 """What a slot is, and the state of the fold that makes slots of one meter's samples. Pure."""
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 from uuid import UUID
@@ -77,8 +76,7 @@ of an hour; hourly ones do not.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(msgspec.Struct, frozen=True):
     """One direction of one meter over [start_s, start_s + length_s), and how it is known. Energies
     are integers in µWh.
     """
@@ -123,8 +121,7 @@ class Slot:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class AssetSlot:
+class AssetSlot(msgspec.Struct, frozen=True):
     """One asset over [start_s, start_s + length_s): the sum of its meters' directions. Energies are
     integers in µWh.
     """
@@ -152,8 +149,7 @@ class AssetSlot:
     """How that was foretold; empty where it was not."""
 
 
-@dataclass(frozen=True, slots=True)
-class MeterRules:
+class MeterRules(msgspec.Struct, frozen=True):
     """What the fold must know of one meter. Times are in ms."""
 
     device: str
@@ -198,8 +194,7 @@ class MeterRules:
 # `rename` says which key is kept for a field that has a better name here.
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(msgspec.Struct, frozen=True):
     """Where a slot ends, and mostly the next one begins."""
 
     at_ms: int
@@ -466,8 +461,7 @@ class MeterState(
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Something a person should know: glitch, rollover, reset, jump, confirmed, swap, profile,
     slots, gap, clock, clash. `energy_uwh` is unallocated energy.
     """
@@ -479,8 +473,7 @@ class Event:
     energy_uwh: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Unallocated:
+class Unallocated(msgspec.Struct, frozen=True):
     """Energy of one direction that is in the counter and in no slot. Times are UTC in ms, energies
     µWh.
 
@@ -509,8 +502,7 @@ class Unallocated:
         return self.end_uwh - self.begin_uwh
 
 
-@dataclass(frozen=True, slots=True)
-class TakenBack:
+class TakenBack(msgspec.Struct, frozen=True):
     """What a register was believed to have done, and has not. Of the series and direction, all that
     was booked or stated from `from_uwh` of the counter on is void: it comes anew, with the same
     sample.

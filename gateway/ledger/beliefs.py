@@ -5,7 +5,8 @@ without a register, are counted here.
 """
 
 import logging
-from dataclasses import dataclass
+
+import msgspec
 
 from drivers.sample import Sample
 from gateway.energy.disbelief import Disbelief, disbelief, no_register, strangers
@@ -15,8 +16,7 @@ from gateway.energy.slot import MeterRules, MeterState
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Counts:
+class _Counts(msgspec.Struct):
     """Samples of one meter in a row."""
 
     strangers: int = 0

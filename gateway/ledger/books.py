@@ -5,9 +5,9 @@ in the buffer until it is flushed.
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from uuid import UUID
 
+import msgspec
 from msgspec.structs import replace
 
 from drivers.sample import Sample
@@ -38,8 +38,7 @@ log = logging.getLogger(__name__)
 _REGISTER_FINDINGS = ("glitch", "rollover", "reset", "jump")
 
 
-@dataclass(frozen=True, slots=True)
-class _Decided:
+class _Decided(msgspec.Struct, frozen=True):
     """What a step of a fold writes."""
 
     slots: tuple[Slot, ...]

@@ -8,7 +8,9 @@ be elsewhere by a sample that came after all.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from gateway.energy.asset_slots import key
 from gateway.energy.slot import Slot, Unallocated
@@ -17,29 +19,25 @@ WHOLE = ("measured", "estimated")
 """Qualities of a slot that was metered from its start to its end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Book:
+class Book(msgspec.Struct, frozen=True):
     """The slot has the place to itself, or is there already as it is: it is written."""
 
     slot: Slot
 
 
-@dataclass(frozen=True, slots=True)
-class Revise:
+class Revise(msgspec.Struct, frozen=True):
     """The slot is written over the one that is there."""
 
     slot: Slot
 
 
-@dataclass(frozen=True, slots=True)
-class Clash:
+class Clash(msgspec.Struct, frozen=True):
     """Another slot has that time and keeps it: this one's energy is unallocated."""
 
     unallocated: Unallocated
 
 
-@dataclass(frozen=True, slots=True)
-class Same:
+class Same(msgspec.Struct, frozen=True):
     """There is nothing to write: the slot says nothing that the books do not have."""
 
 

@@ -3,8 +3,9 @@ anew. Pure: what is known already is asked for through callables.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from gateway.energy.asset_slots import asset_slot, once_written, parts_of
 from gateway.energy.assets import Formula

@@ -1,6 +1,6 @@
 """One asset, and how far it has been learned for its forecasts."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 from gateway.energy.forecast import Learned, Method, Rules, begin, update
 from gateway.energy.slot import AssetSlot
@@ -11,8 +11,7 @@ BEFORE_ALL_S = -1
 """Earlier than any slot."""
 
 
-@dataclass(slots=True)
-class Forecaster:
+class Forecaster(msgspec.Struct):
     """One asset, and how far it has been learned."""
 
     asset: Asset
@@ -34,7 +33,7 @@ class Forecaster:
     """It is behind because of a slot that was written anew after it was learned."""
     writings: int = 0
     """How often the slots were written, as far as it has seen, that are newer than what is kept."""
-    standing: dict[int, Said] = field(default_factory=dict)
+    standing: dict[int, Said] = msgspec.field(default_factory=dict)
     """What is expected of slots that have not closed, by their starts."""
 
     @property

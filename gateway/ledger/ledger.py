@@ -5,8 +5,9 @@ runs them again over what the buffer holds, and comes to the same numbers.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from uuid import UUID
+
+import msgspec
 
 from drivers.sample import Sample
 from gateway.energy.cross_check import CrossChecks
@@ -24,8 +25,7 @@ from gateway.store.buffer import Buffer
 from gateway.timing.clock import Clock
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(msgspec.Struct, frozen=True):
     """What has been written in one commit."""
 
     slots: Sequence[Slot] = ()

@@ -1,7 +1,8 @@
 """What the fold must know of each meter, from the settings. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.energy.assets import Direction
 from gateway.energy.counter import UWH_PER_WH

@@ -1,8 +1,9 @@
 """Which forecasts destinations were told, from the outbox. Shell."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from gateway.ledger.forecaster import Forecaster
 from gateway.outbox.foreseen import Said, Wish

@@ -7,9 +7,10 @@ import hashlib
 import re
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from urllib.parse import parse_qsl, unquote
+
+import msgspec
 
 from gateway.monitoring.door import TurnedAway
 
@@ -32,8 +33,7 @@ MAX_FIELDS = 32
 """More fields of a query are not looked at."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, kw_only=True):
     """One request that was let in, or is to be turned away."""
 
     path: str
@@ -61,8 +61,7 @@ class Question:
         return "../" * (self.path.count("/") - 1) or "./"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What is sent back."""
 
     status: int
@@ -70,7 +69,7 @@ class Answer:
     content_type: str = "text/plain; charset=utf-8"
     policy: str = NOTHING_ALLOWED
     """The Content-Security-Policy."""
-    more: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Headers of this answer alone."""
     keep: Keeping = "never"
     stream: AsyncGenerator[bytes] | None = None

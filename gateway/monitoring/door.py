@@ -17,9 +17,10 @@ import logging
 import re
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+
+import msgspec
 
 from drivers.net.addresses import address_of, is_loopback, place_of
 
@@ -38,8 +39,7 @@ _PRIVATE_DOMAINS = ("local", "lan", "home.arpa", "internal")
 """Nobody can register a name below these (RFC 6762, RFC 8375, and never delegated)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(msgspec.Struct, frozen=True):
     """What is known of a request before it is answered."""
 
     host: str | None
@@ -55,13 +55,12 @@ class Visit:
     """The Cookie header."""
 
 
-@dataclass(frozen=True, slots=True)
-class TurnedAway:
+class TurnedAway(msgspec.Struct, frozen=True):
     """Why a request is not answered."""
 
     status: int
     text: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 class Door:

@@ -8,9 +8,10 @@ joules.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from math import inf, isnan
 from typing import Literal
+
+import msgspec
 
 from gateway.monitoring.report import (
     AssetReport,
@@ -47,13 +48,12 @@ _REGISTERS = ("_wh", "_varh", "_vah", "_m3", "_gj")
 """Quantities that only count up."""
 
 
-@dataclass(slots=True)
-class _Family:
+class _Family(msgspec.Struct):
     """One metric with its samples, which the format wants together."""
 
     kind: Literal["gauge", "counter"]
     meaning: str
-    samples: list[tuple[Mapping[str, str], float]] = field(default_factory=list)
+    samples: list[tuple[Mapping[str, str], float]] = msgspec.field(default_factory=list)
 
 
 class _Families(dict[str, _Family]):

@@ -7,10 +7,11 @@ the page, `status`, `/healthz`, the metrics and systemd say of it all comes from
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
+import msgspec
 from msgspec import json, to_builtins
+from msgspec.structs import replace
 
 from gateway.outbox.item import EXCHANGE
 
@@ -24,8 +25,7 @@ MOST_TOLD = 3
 """So many things are named in one line."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that can fail by itself. It is healthy while `last_success_s` is younger than
     `max_age_s`. Until it was heard from it is given that time, too, unless it fails.
     """
@@ -63,8 +63,7 @@ class Part:
         return self.last_success_s is None and not self.asleep
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LineReport(Part):
+class LineReport(Part, frozen=True, kw_only=True):
     """One line. What it has to carry is known where meters take turns on it."""
 
     needed_ms: float | None = None
@@ -99,8 +98,7 @@ class LineReport(Part):
         return f"cannot keep up: {text}" if self.too_slow else text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeterReport(Part):
+class MeterReport(Part, frozen=True, kw_only=True):
     """One meter. `values` is its last sample."""
 
     line: str
@@ -110,8 +108,8 @@ class MeterReport(Part):
     samples: int = 0
     glitches: int = 0
     """Readings that were not believed."""
-    values: dict[str, float] = field(default_factory=dict)
-    cross_check_wh: dict[str, float] = field(default_factory=dict)
+    values: dict[str, float] = msgspec.field(default_factory=dict)
+    cross_check_wh: dict[str, float] = msgspec.field(default_factory=dict)
     """By how much its newest slot is above another account: `demand` (the meter's own
     quarter-hour), `<other meter>.<direction>`.
     """
@@ -123,7 +121,7 @@ class MeterReport(Part):
     """Whether its last telegram had one: `right`, `none`, `not looked at`; empty where there are
     none, or they are always checked.
     """
-    unused: list[str] = field(default_factory=list)
+    unused: list[str] = msgspec.field(default_factory=list)
     """The ids of the lines of its last telegram of which no value was made."""
     unbelieved: int = 0
     """Readings in a row of which a register was not believed."""
@@ -132,12 +130,10 @@ class MeterReport(Part):
 
     def healthy(self, now_s: float, started_s: float) -> bool:
         """Whether it is heard, and believed."""
-        # Not super(): a dataclass with slots is another class than the one this was written in.
-        return not self.unbelieved_why and Part.healthy(self, now_s, started_s)
+        return not self.unbelieved_why and super().healthy(now_s, started_s)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForecastSlot:
+class ForecastSlot(msgspec.Struct, frozen=True, kw_only=True):
     """What is expected of a slot, or was when it began."""
 
     start_s: int
@@ -150,8 +146,7 @@ class ForecastSlot:
     """How: auto, last_slot, yesterday or last_week."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentErrors:
+class SentErrors(msgspec.Struct, frozen=True, kw_only=True):
     """How far another quantile than the median was off, as it was sent, beside the median that
     stood when the slot began: for the same slots of whole days (UTC).
     """
@@ -167,8 +162,7 @@ class SentErrors:
     median_sums_off_by: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForecastErrors:
+class ForecastErrors(msgspec.Struct, frozen=True, kw_only=True):
     """How far forecasts of the second slot ahead were off, over whole days (UTC)."""
 
     days: int
@@ -176,7 +170,7 @@ class ForecastErrors:
     """How many were judged."""
     mean_error_wh: float | None = None
     """Of what is learned; None: nothing was judged."""
-    naive_mean_error_wh: dict[str, float | None] = field(default_factory=dict)
+    naive_mean_error_wh: dict[str, float | None] = msgspec.field(default_factory=dict)
     """Of the naive ones, for the same slots, by their names."""
     best_naive: str = ""
     inside_band: float | None = None
@@ -187,8 +181,7 @@ class ForecastErrors:
     """None: the median is sent, or nothing was judged."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForecastReport:
+class ForecastReport(msgspec.Struct, frozen=True, kw_only=True):
     """One asset's forecasts."""
 
     method: str
@@ -201,13 +194,13 @@ class ForecastReport:
     """How far it is, for people: learning since Tuesday."""
     sends: str = ""
     """What is sent in place of the median: sums within 5 %; empty: the median is sent."""
-    upcoming: list[ForecastSlot] = field(default_factory=list)
+    upcoming: list[ForecastSlot] = msgspec.field(default_factory=list)
     """The slot that runs, and those to come."""
     last: ForecastSlot | None = None
     """The newest slot that has closed, as it was expected when it began."""
     last_energy_wh: float | None = None
     """What came of it."""
-    errors: list[ForecastErrors] = field(default_factory=list)
+    errors: list[ForecastErrors] = msgspec.field(default_factory=list)
     """Over 1, 7 and 28 days."""
 
     @property
@@ -220,8 +213,7 @@ class ForecastReport:
         return next((each for each in self.upcoming if each.start_s >= now_s), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssetReport:
+class AssetReport(msgspec.Struct, frozen=True, kw_only=True):
     """One asset: its last closed slot and what became of its items."""
 
     name: str
@@ -250,8 +242,7 @@ class AssetReport:
     """None: not told."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DestinationReport(Part):
+class DestinationReport(Part, frozen=True, kw_only=True):
     """One destination: how deliveries go."""
 
     url: str
@@ -274,17 +265,17 @@ class DestinationReport(Part):
     """Refusals since start that were not believed: what they were of is kept and tried again."""
     refusing_since_s: float | None = None
     """Since when it refuses everything that it is sent; None: it does not."""
-    refuses: dict[str, str] = field(default_factory=dict)
+    refuses: dict[str, str] = msgspec.field(default_factory=dict)
     """The assets or series whose last word from it since the start was a refusal, and why."""
     verdicts: str = ""
     """How its own verdicts on what it took are heard: on, off, or what is wrong; empty where it has
     none.
     """
-    unheard: dict[str, str] = field(default_factory=dict)
+    unheard: dict[str, str] = msgspec.field(default_factory=dict)
     """The assets whose numbers it takes and never gives a verdict on, and what that may mean."""
     unheard_items: int = 0
     """How often since start no verdict came on what it took, though it would have been heard."""
-    registry: dict[str, str] = field(default_factory=dict)
+    registry: dict[str, str] = msgspec.field(default_factory=dict)
     """What its registry says otherwise than gateway.yaml, by the asset's name."""
     read_back: str = ""
     """Whether the exchange tells what it holds: ok, or why it cannot be asked; empty before it was
@@ -303,11 +294,10 @@ class DestinationReport(Part):
 
     def healthy(self, now_s: float, started_s: float) -> bool:
         """One that refuses everything is not well, whatever it took a minute ago."""
-        return self.refusing_since_s is None and Part.healthy(self, now_s, started_s)
+        return self.refusing_since_s is None and super().healthy(now_s, started_s)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClockReport:
+class ClockReport(msgspec.Struct, frozen=True, kw_only=True):
     """The machine's clock."""
 
     trusted: bool
@@ -323,8 +313,7 @@ class ClockReport:
     """Whether it is not trusted, and waiting longer will hardly help."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BufferReport(Part):
+class BufferReport(Part, frozen=True, kw_only=True):
     """The local store."""
 
     path: str
@@ -334,7 +323,7 @@ class BufferReport(Part):
     slots: int = 0
     unflushed: int = 0
     bytes_written_per_day: int | None = None
-    events: list[str] = field(default_factory=list)
+    events: list[str] = msgspec.field(default_factory=list)
     """The newest things a person should know: glitch, reset, swap, gap, damaged file."""
     unallocated: int = 0
     """Records of energy that is in no slot, and that nobody has allocated."""
@@ -342,8 +331,7 @@ class BufferReport(Part):
     """The energy of these."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarketReport:
+class MarketReport(msgspec.Struct, frozen=True, kw_only=True):
     """One market that the grid operator's agent sets fees in. Fees are in the network's unit."""
 
     name: str
@@ -364,8 +352,7 @@ class MarketReport:
     """Of the transformer's rating, where the model goes by it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GridOperatorReport(Part):
+class GridOperatorReport(Part, frozen=True, kw_only=True):
     """The grid operator's agent. Its last success is a fee that was taken."""
 
     url: str
@@ -377,15 +364,14 @@ class GridOperatorReport(Part):
     """How the exchange is heard."""
     slot_s: int | None = None
     """The slot that runs, by the exchange."""
-    markets: list[MarketReport] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
+    markets: list[MarketReport] = msgspec.field(default_factory=list)
+    left_out: dict[str, str] = msgspec.field(default_factory=dict)
     """The markets whose fees are not set, and why."""
     stray_events: int = 0
     """Events since start that were doubled, or older than what had been told."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Everything, at one instant."""
 
     version: str
@@ -402,8 +388,10 @@ class Report:
     mqtt: Part | None = None
     grid_operator: GridOperatorReport | None = None
     """None where there is none."""
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = msgspec.field(default_factory=list)
     """What has to be changed in the configuration before the next version."""
+    zone: str = ""
+    """The site's time zone, as in the IANA database; empty where a version before did not say."""
 
     @property
     def verdict(self) -> Verdict:

@@ -1,10 +1,12 @@
 """Makes the report of everything, when asked: collects what the parts say of themselves."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from gateway import __version__
 from gateway.energy.counter import UWH_PER_WH
@@ -72,8 +74,7 @@ class Operator(Protocol):
         """How it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(msgspec.Struct, frozen=True):
     """Who is asked."""
 
     lines: Sequence[MeteredLine]
@@ -149,6 +150,7 @@ class Reporter:
         return Report(
             version=__version__,
             site=self._settings.site,
+            zone=str(self._settings.timezone.name),
             now_s=now_s,
             started_s=now_s - self._up_s,
             slot_length_s=int(self._settings.market.slot),  # JSON knows plain numbers only

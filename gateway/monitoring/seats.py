@@ -12,8 +12,9 @@ Whoever opens connections and says nothing keeps nobody else out:
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
+
+import msgspec
 
 from drivers.net.addresses import THIS_MACHINE
 
@@ -21,8 +22,7 @@ CHANGE_S = 0.1
 """A connection makes room for another one of its own place no sooner after the last that did."""
 
 
-@dataclass(eq=False, slots=True)
-class Seat:
+class Seat(msgspec.Struct, eq=False):
     """One connection."""
 
     place: str

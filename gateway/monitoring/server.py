@@ -24,11 +24,12 @@ import re
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
 from http import HTTPStatus
 from math import inf
 
 import h11
+import msgspec
+from msgspec.structs import replace
 
 from drivers.net.addresses import address_of, is_any, is_localhost, place_of
 from gateway.monitoring import metrics
@@ -412,8 +413,7 @@ def _encoded(
     return sent + (connection.send(h11.Data(data=body)) or b"")
 
 
-@dataclass(frozen=True, slots=True)
-class _Stream:
+class _Stream(msgspec.Struct, frozen=True):
     """What follows an answer's head, and how it is framed."""
 
     connection: h11.Connection

@@ -19,7 +19,9 @@ is no alarm.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from gateway.energy.counter import UWH_PER_WH
 from gateway.energy.slot import KNOWN, MeterState, Slot
@@ -39,8 +41,7 @@ AWAKE_S = 3600
 """The day before it must have produced for so long by now. Days grow shorter by less."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sleeper:
+class Sleeper(msgspec.Struct, frozen=True):
     """What must be known of a meter that may sleep."""
 
     name: str

@@ -1,13 +1,13 @@
 """Whether a part of the daemon stands still. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 GRACE_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Turns:
+class Turns(msgspec.Struct, frozen=True):
     """How a part goes round: by the event loop's time, in seconds."""
 
     name: str

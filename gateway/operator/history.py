@@ -1,10 +1,10 @@
 """What is known of each market, slot after slot: what models are asked with. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from uuid import UUID
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.operator.decision import Decision
 from gateway.operator.fee import Fee, FeeError, FeeType

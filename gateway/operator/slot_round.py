@@ -11,10 +11,10 @@ there is never more than one fee for a market.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from uuid import UUID
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.operator.decision import Decision
 from gateway.operator.fee import Fee, FeeType, echoed

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+import msgspec
+
 from gateway.outbox.format import Format, Outcome
 from gateway.outbox.item import Item
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """One HTTP GET: path below the exchange's URL, and the items it asks for."""
 
     path: str

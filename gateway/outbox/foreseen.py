@@ -1,16 +1,16 @@
 """What is expected of an asset's slot that has not begun, as destinations are told it. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from uuid import UUID
+
+import msgspec
 
 from gateway.energy.forecast import Method
 from gateway.energy.slot import ForecastBy
 from gateway.outbox.quantiles import MEDIAN, Share
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     """One forecast. Energies in µWh, never negative."""
 
     energy_uwh: int
@@ -28,8 +28,7 @@ class Said:
         return (self.high_uwh - self.low_uwh) // 2
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """How somebody wants to have an asset forecast."""
 
     method: Method
@@ -37,8 +36,7 @@ class Wish:
     """Of what is learned: a naive forecast has no quantiles."""
 
 
-@dataclass(frozen=True, slots=True)
-class Foreseen:
+class Foreseen(msgspec.Struct, frozen=True):
     """What is expected of an asset's slot."""
 
     asset: UUID

@@ -6,9 +6,10 @@ in batches and gets an `Outcome` for each. `dialect.py` has what an exchange ove
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
+
+import msgspec
 
 from gateway.energy.forecast import Method
 from gateway.energy.slot import AssetSlot, Quality, Slot
@@ -16,8 +17,7 @@ from gateway.outbox.foreseen import Foreseen, Wish
 from gateway.outbox.item import Item, Kind, Subject
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """When an item may be sent, Unix time in seconds. At `closes_s` it is too late; None means
     never too late.
     """
@@ -26,8 +26,7 @@ class Window:
     closes_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(msgspec.Struct, frozen=True):
     """What is written in one commit, before anything is owed for it."""
 
     slots: Sequence[Slot]
@@ -38,8 +37,7 @@ class Closed:
     """What is expected of assets' slots to come."""
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(msgspec.Struct, frozen=True):
     """One number that a destination wants to have."""
 
     subject: Subject
@@ -59,8 +57,7 @@ class Number:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Margins:
+class Margins(msgspec.Struct, frozen=True):
     """Time that is kept from the edges of slots, because clocks differ."""
 
     margin_s: float
@@ -100,8 +97,7 @@ class Format(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     """Items that travel together, where to, and as what."""
 
     items: tuple[Item, ...]
@@ -111,8 +107,7 @@ class Batch:
     """What the transport puts on the wire: JSON to be, text, bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True):
     """What the ledger must know of a destination to write down what it is owed."""
 
     destination: str
@@ -122,19 +117,17 @@ class Terms:
     kept: Margins
     forecast: Method | None = None
     """How assets are forecast for it whose settings do not say; None: it takes no forecasts."""
-    wishes: Mapping[UUID, Wish] = field(default_factory=dict)
+    wishes: Mapping[UUID, Wish] = msgspec.field(default_factory=dict)
     """How each asset is forecast for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """The receiver has the items, by its own word."""
 
     answer: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True):
     """The wire took the items; the receiver's own word is awaited."""
 
     answer: str = ""
@@ -142,8 +135,7 @@ class Sent:
     """It is the receiver that took them, and it only says later what it makes of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(msgspec.Struct, frozen=True):
     """The receiver refuses the items as they are; the reason is kept and shown. Whether that is
     believed, `refusals.py` says.
     """
@@ -163,8 +155,7 @@ REFUSED = "LoginRefused"
 """The cause of a `Retry` that waiting does not help: the receiver does not take who we are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True):
     """Nobody can tell (timeout, server error): keep the items and try again."""
 
     reason: str
@@ -185,14 +176,13 @@ class Retry:
 Outcome = Accepted | Sent | Rejected | Retry
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """The receiver's own word on a batch that was only `Sent`, by the transaction it went under."""
 
     transaction_id: str
     outcome: Accepted | Rejected | Retry | None
     """Of all of it; None where there is one for each stream."""
-    of_streams: Mapping[tuple[Subject, Kind], Accepted | Rejected | Retry] = field(
+    of_streams: Mapping[tuple[Subject, Kind], Accepted | Rejected | Retry] = msgspec.field(
         default_factory=dict
     )
     """A stream that is not in it got no word."""

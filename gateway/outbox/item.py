@@ -1,9 +1,10 @@
 """One number that is owed to a destination: of what, for which slot, of which kind. Pure."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 from uuid import UUID
+
+import msgspec
 
 from gateway.energy.assets import Direction
 from gateway.energy.slot import DIRECTIONS
@@ -16,8 +17,7 @@ others belongs to it.
 """
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class SeriesKey:
+class SeriesKey(msgspec.Struct, frozen=True, order=True):
     """One direction of one meter."""
 
     device: str
@@ -47,8 +47,7 @@ def subject_of(text: str) -> Subject:
     raise ValueError(f"{text!r} is neither an asset's UUID nor <device>.import or .export")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Item:
+class Item(msgspec.Struct, frozen=True, order=True):
     """One number owed to a destination: energy in one slot, never negative. Unique by all fields
     but the energy.
     """

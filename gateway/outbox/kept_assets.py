@@ -8,12 +8,12 @@ is gone, by its UUID or, where nothing else could be meant, by its kind and mete
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from uuid import UUID, uuid5
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class KeptAsset:
+
+class KeptAsset(msgspec.Struct, frozen=True):
     """An asset as gateway.yaml has it, or had it last."""
 
     uuid: UUID

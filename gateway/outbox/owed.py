@@ -2,9 +2,11 @@
 Pure.
 """
 
-from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from gateway.energy.slot import KNOWN
 from gateway.outbox.item import Item, Kind, Subject
@@ -29,8 +31,7 @@ LIVE_SLOTS = 2
 """Slots that ended within so many slots are live."""
 
 
-@dataclass(frozen=True, slots=True)
-class Owed:
+class Owed(msgspec.Struct, frozen=True):
     """One item and what became of it."""
 
     item: Item
@@ -83,8 +84,7 @@ class Owed:
         return replace(self, item=replace(self.item, revision=revision))
 
 
-@dataclass(frozen=True, slots=True)
-class Backlog:
+class Backlog(msgspec.Struct, frozen=True):
     """What is still owed."""
 
     count: int
@@ -97,8 +97,7 @@ class Backlog:
     """Items that were sent, and not answered by the destination yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unanswered:
+class Unanswered(msgspec.Struct, frozen=True):
     """A subject's numbers of one kind that went in one batch, and are not answered yet."""
 
     subject: Subject
@@ -108,8 +107,7 @@ class Unanswered:
     transaction_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Confirmations:
+class Confirmations(msgspec.Struct, frozen=True):
     """How what the destination accepted compares with what it holds."""
 
     unconfirmed: int
@@ -118,8 +116,7 @@ class Confirmations:
     """Items for which it holds another number, or none, in spite of a second delivery."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """What the destination was found to hold where it should hold an item; None: nothing."""
 
     item: Item

@@ -7,8 +7,9 @@ market maker - expected, and one too many expected - feed-in. The sum is least a
 (market maker - expected) / (market maker - feed-in); for PV, which sells, at the rest to 1.
 """
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 Share = float | Literal["sums"]
 """A quantile: the share of slots that are to be below what is forecast. sums: the one at which
@@ -22,8 +23,7 @@ LEAST, MOST = 0.05, 0.95
 """Quantiles beyond are not known well enough."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prices:
+class Prices(msgspec.Struct, frozen=True):
     """Of a kWh, in whatever money: only their proportions count."""
 
     feed_in: float

@@ -17,8 +17,9 @@ with it, so that a day is a day however often the gateway is restarted in it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from math import inf
+
+import msgspec
 
 from gateway.outbox.format import Accepted, Outcome, Rejected, Retry
 from gateway.outbox.item import Item, Subject
@@ -38,8 +39,7 @@ FINAL_AFTER_S = 86_400.0
 """A refusal is final so long after the first one, also where nothing is taken."""
 
 
-@dataclass(slots=True)
-class _Refused:
+class _Refused(msgspec.Struct):
     """One subject: its refusals alike, in a row. Times are the loop's."""
 
     cause: str
@@ -51,8 +51,7 @@ class _Refused:
     """… and by the last."""
 
 
-@dataclass(slots=True)
-class _Row:
+class _Row(msgspec.Struct):
     """Refusals in a row: since the destination took something, or gave no answer."""
 
     since_s: float | None = None

@@ -21,8 +21,9 @@ streams take turns, so that one such stream at the front cannot hide that the re
 
 from collections import deque
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+import msgspec
 
 from gateway.outbox.format import Accepted, Format, Outcome, Rejected, Retry, Sent
 from gateway.outbox.held_back import HeldBack
@@ -59,8 +60,7 @@ class Due(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Portion:
+class Portion(msgspec.Struct, frozen=True):
     """Items that go in one batch, and when the first of their windows closes (Unix time; None:
     never).
     """
@@ -95,8 +95,7 @@ class Portion:
         return self.closes_s is not None and self.closes_s <= now_s
 
 
-@dataclass(frozen=True, slots=True)
-class Doubted:
+class Doubted(msgspec.Struct, frozen=True):
     """The receiver refuses the items, and it is not proved that it means them: keep them, and try
     again.
     """

@@ -325,7 +325,8 @@ def figures(sums: Sums, words: Words, before: Sums | None = None) -> Markup:
                 data_k="sum.share",
             )
         value = tag("span", words.kwh(wh), data_k=f"sum.{key}")
-        rows.append(tag("div", tag("dt", words(f"sums.{key}")), tag("dd", value, small)))
+        name = tag("dt", words(f"sums.{key}"))
+        rows.append(tag("div", name, tag("dd", value, small), class_=f"of {_COLOURS[key]}"))
     used = None
     if sums.used_wh is not None or not rows:
         then = ""
@@ -334,10 +335,26 @@ def figures(sums: Sums, words: Words, before: Sums | None = None) -> Markup:
         used = tag(
             "div",
             tag("p", words("sums.used"), class_="soft"),
-            tag("p", tag("span", words.kwh(sums.used_wh), data_k="sum.used"), class_="big"),
+            tag(
+                "p",
+                tag("span", words.kwh(sums.used_wh), data_k="sum.used"),
+                tag("small", _off(sums, words), class_="soft", data_k="sum.off"),
+                class_="big",
+            ),
             tag("p", then, class_="soft", data_k="sum.before") if before is not None else None,
         )
     return Markup((used or "") + _split(sums, words) + (tag("dl", *rows, class_="figs")))
+
+
+_COLOURS = {"sun": "sun", "from_grid": "from", "to_grid": "to"}
+"""As in charts."""
+
+
+def _off(sums: Sums, words: Words) -> str:
+    """By how much what was used may be off; empty where that is less than a Wh, or not known."""
+    if sums.used_wh is None or sums.uncertainty_wh is None or sums.uncertainty_wh < 1:
+        return ""
+    return f" ± {words.kwh(sums.uncertainty_wh)}"
 
 
 def _split(sums: Sums, words: Words) -> str:

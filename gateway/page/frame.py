@@ -14,6 +14,7 @@ _ICON = (
     "%3Crect width='32' height='32' rx='9' fill='%230a6551'/%3E"
     "%3Cpath d='M18 5 8 18h7l-1 9 10-13h-7z' fill='%23fff'/%3E%3C/svg%3E"
 )
+MANIFEST = "manifest.webmanifest"
 WITH_SLASH = (
     "if(!location.pathname.endsWith('/'))location.replace(location.pathname+'/'+location.search)"
 )
@@ -34,6 +35,8 @@ class Reader(Struct, frozen=True, kw_only=True):
     style: str
     """Where the style is, below `root`."""
     script: str
+    icon: str = ""
+    """Where the icon for a home screen is, below `root`; empty for who is not let in yet."""
     problems: Sequence[Problem] = ()
     contact: str = ""
     """Whom to ask, in the installer's words."""
@@ -95,9 +98,20 @@ def _head(reader: Reader, title: str, *, is_first: bool, live: bool) -> Markup:
         tag("title", name),
         tag("script", Markup(WITH_SLASH)) if is_first else None,
         tag("link", rel="icon", href=_ICON),
+        *_for_home_screens(reader),
         tag("link", rel="stylesheet", href=reader.root + reader.style),
         tag("script", Markup(), src=reader.root + reader.script, defer=True) if live else None,
         refresh,
+    )
+
+
+def _for_home_screens(reader: Reader) -> Sequence[Markup]:
+    if not reader.icon:
+        return ()
+    asks = "use-credentials"  # a manifest is asked for without a cookie else
+    return (
+        tag("link", rel="apple-touch-icon", href=reader.root + reader.icon),
+        tag("link", rel="manifest", href=reader.root + MANIFEST, crossorigin=asks),
     )
 
 

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, json
 
 from gateway.history.answers import (
     Day,
@@ -30,9 +30,10 @@ from gateway.history.refusals import NotThere, Refusal
 from gateway.monitoring.asked import Answer, Keeping, Question
 from gateway.monitoring.door import Door, TurnedAway
 from gateway.monitoring.report import Report
-from gateway.page.frame import WITH_SLASH, Reader
+from gateway.page.frame import MANIFEST, WITH_SLASH, Reader
 from gateway.page.login import let_in, let_out, token_in
 from gateway.page.markup import Markup
+from gateway.page.style import with_plain_colours
 from gateway.page.words import spoken, words_for
 
 _HERE = Path(__file__).parent
@@ -102,8 +103,9 @@ class ServedPages:
         self._report = report
         self._about = about
         self._door = door
-        self._style = _static("style.css", "text/css; charset=utf-8")
+        self._style = _static("style.css", "text/css; charset=utf-8", with_plain_colours)
         self._script = _static("script.js", "text/javascript; charset=utf-8")
+        self._icon = _kept("icon.png", "image/png", (_HERE / "icon.png").read_bytes())
         self._policy = _policy()
 
     async def answer(self, question: Question) -> Answer | None:
@@ -112,6 +114,8 @@ class ServedPages:
             return static
         if question.path.startswith("/api/"):
             return None
+        if question.path == f"/{MANIFEST}":
+            return self._manifest()
         if question.path == "/login":
             return self._login(question)
         if question.path == "/logout":
@@ -154,6 +158,7 @@ class ServedPages:
             version=report.version,
             style=self._style.path,
             script=self._script.path,
+            icon=self._icon.path,
             problems=self._questions.problems(report),
             contact=self._about.contact,
             can_log_out=self._door.knows_cookie(question.cookie),
@@ -264,8 +269,21 @@ class ServedPages:
             keep,
         )
 
+    def _manifest(self) -> Answer:
+        """What a phone wants to know that puts the page on its home screen."""
+        told = {
+            "name": self._about.title,
+            "short_name": self._about.title[:30],
+            "start_url": "./",
+            "display": "minimal-ui",
+            "background_color": "#f5f4f0",
+            "theme_color": "#f5f4f0",
+            "icons": [{"src": self._icon.path, "sizes": "180x180", "type": "image/png"}],
+        }
+        return Answer(200, json.encode(told), "application/manifest+json", keep="ask")
+
     def _static(self, path: str) -> Answer | None:
-        for each in (self._style, self._script):
+        for each in (self._style, self._script, self._icon):
             if path == f"/{each.path}":
                 return Answer(200, each.body, each.content_type, keep="always")
         return None
@@ -311,8 +329,11 @@ def _notice() -> Any:
     return import_module("gateway.page.pages.notice")
 
 
-def _static(name: str, content_type: str) -> _Static:
-    body = (_HERE / name).read_bytes()
+def _static(name: str, content_type: str, made: Callable[[str], str] = str) -> _Static:
+    return _kept(name, content_type, made((_HERE / name).read_text(encoding="utf-8")).encode())
+
+
+def _kept(name: str, content_type: str, body: bytes) -> _Static:
     digest = hashlib.sha256(body).hexdigest()[:16]
     return _Static(f"static/{digest}{Path(name).suffix}", body, content_type)
 
@@ -322,6 +343,6 @@ def _policy() -> str:
     slash = base64.b64encode(hashlib.sha256(WITH_SLASH.encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'self' 'sha256-{slash}'; style-src 'self'; "
-        "connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; "
-        "frame-ancestors 'none'"
+        "connect-src 'self'; img-src data: 'self'; manifest-src 'self'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
     )

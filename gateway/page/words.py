@@ -25,6 +25,8 @@ NOTHING = "–"
 
 Fact = str | int | float
 
+_UTC = re.compile(r"\b(?:(?P<day>\d{4}-\d\d-\d\d)[ T])?(?P<clock>\d\d:\d\d(?::\d\d)?)Z\b")
+
 
 class _Facts(dict[str, str]):
     """What a sentence needs."""
@@ -152,6 +154,24 @@ class Words(Struct, frozen=True):
         if day == self.local(self.at_s).date():
             return clock
         return self("date.moment", date=self.short_day(day), clock=clock)
+
+    def told(self, text: str, at_s: float) -> str:
+        """What the daemon noted then, with the times in it (`12:57:50Z`, `2026-11-28 12:57:50Z`) as
+        those of the site.
+        """
+
+        def local(found: re.Match[str]) -> str:
+            day = found["day"] or datetime.fromtimestamp(at_s, UTC).date().isoformat()
+            try:
+                instant_s = datetime.fromisoformat(f"{day}T{found['clock']}+00:00").timestamp()
+            except ValueError:
+                return found[0]
+            if not found["day"]:  # it was noted afterwards
+                instant_s += (at_s + 3600 - instant_s) // 86_400 * 86_400
+            seconds = found["clock"].count(":") > 1
+            return self.moment(instant_s, seconds=seconds)
+
+        return _UTC.sub(local, text)
 
     def span(self, start_s: float, end_s: float) -> str:
         """14:15–14:30."""

@@ -12,9 +12,11 @@ What the keys mean, and what does not fit together, is said in `settings`.
 import errno
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
 
 from drivers.net.masking import SecretsInUse, basic
 from drivers.profile import Profile, ProfileError, load_profile, shipped_folder
@@ -246,13 +248,12 @@ def _timezone(site: Site) -> SiteTimezone:
     return SiteTimezone(site.timezone, "gateway.yaml")
 
 
-@dataclass(slots=True)
-class _Files:
+class _Files(msgspec.Struct):
     """The files of a folder that have been read, with all that is wrong with them."""
 
     folder: Path
     logins: bool
-    documents: dict[str, Document] = field(default_factory=dict)
+    documents: dict[str, Document] = msgspec.field(default_factory=dict)
 
     def problems(self) -> list[Problem]:
         found: list[Problem] = []

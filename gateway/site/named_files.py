@@ -3,9 +3,10 @@ them over. Files with mistakes are `config`'s to name; what they say is taken as
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import msgspec
 
 from drivers.line_url import LineUrl
 from drivers.settings_file import entries, read_bounded, settings_files
@@ -15,8 +16,7 @@ from gateway.site.config import profile_folders
 Kind = Literal["settings", "profile", "credentials", "certificate", "tariff"]
 
 
-@dataclass(frozen=True, slots=True)
-class NamedFile:
+class NamedFile(msgspec.Struct, frozen=True):
     """A file that the daemon reads."""
 
     path: Path

@@ -26,7 +26,6 @@ import contextlib
 import logging
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,15 +60,14 @@ class _Written(msgspec.Struct, omit_defaults=True):
     restored_in: str = ""
 
 
-@dataclass(slots=True)
-class AcceptedMarks:
+class AcceptedMarks(msgspec.Struct):
     """The marks of one buffer. Slots are named by their starts, Unix time."""
 
     path: Path
     """Of the file."""
-    accepted: dict[Series, int] = field(default_factory=dict)
+    accepted: dict[Series, int] = msgspec.field(default_factory=dict)
     """The newest slot that was accepted, or was sent and may have been."""
-    assumed: dict[Series, int] = field(default_factory=dict)
+    assumed: dict[Series, int] = msgspec.field(default_factory=dict)
     """The newest slot that is assumed to be accepted."""
     assumed_before_s: int = 0
     """Slots that start before then are assumed to be accepted, of whatever series."""

@@ -19,9 +19,10 @@ slots and what is owed, which are only ever removed by age, and never while they
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
+
+import msgspec
 
 from drivers.sample import Sample
 from gateway.energy.slot import AssetSlot, Event, MeterState, Slot
@@ -44,8 +45,7 @@ ALWAYS_S = 1 << 40
 """Later than any slot, Unix time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """How much is kept. Seconds and bytes."""
 
     keep_samples_s: float = 30 * 86400

@@ -13,9 +13,10 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+import msgspec
 
 from gateway.energy.slot import Event
 from gateway.store.errors import (
@@ -59,8 +60,7 @@ class Table(Protocol):
         """A transaction was rolled back: what was remembered inside it is not so."""
 
 
-@dataclass(slots=True)
-class Access:
+class Access(msgspec.Struct):
     """How far the disk lets the file be used."""
 
     shut: bool = False

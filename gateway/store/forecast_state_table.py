@@ -1,14 +1,14 @@
 """The table of what has been learned of each asset for its forecasts, written once a day."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from uuid import UUID
+
+import msgspec
 
 from gateway.store.database import Database
 
 
-@dataclass(frozen=True, slots=True)
-class ForecastState:
+class ForecastState(msgspec.Struct, frozen=True):
     """What has been learned of an asset. Slots by their starts, Unix time in seconds."""
 
     asset: UUID

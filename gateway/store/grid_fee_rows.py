@@ -1,7 +1,6 @@
 """What is kept of a grid operator's fees, as objects and as rows. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 from uuid import UUID
 
@@ -41,8 +40,7 @@ class SlotStatistics(msgspec.Struct, frozen=True):
 STATISTICS = SlotStatistics.__struct_fields__
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GridFee:
+class GridFee(msgspec.Struct, frozen=True, kw_only=True):
     """The fee of one market for one slot. Fees are in millionths of their unit."""
 
     slot_s: int
@@ -55,8 +53,8 @@ class GridFee:
     """What the model wanted; None: it could not say."""
     model: str = ""
     why: str = ""
-    inputs: Mapping[str, float] = field(default_factory=dict)
-    memory: Mapping[str, int] = field(default_factory=dict)
+    inputs: Mapping[str, float] = msgspec.field(default_factory=dict)
+    memory: Mapping[str, int] = msgspec.field(default_factory=dict)
     slots_without: int = 0
     reason: str = ""
     sent: int = 0
@@ -72,7 +70,7 @@ class GridFee:
     average_rate: float | None = None
 
 
-COLUMNS = tuple(each.name for each in fields(GridFee))
+COLUMNS = GridFee.__struct_fields__
 
 
 def fee_row(fee: GridFee) -> tuple[object, ...]:

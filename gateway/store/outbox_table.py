@@ -4,10 +4,11 @@ What one destination does with it is in `destination_outbox.py`.
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from gateway.outbox.item import Item, Kind, Subject
 from gateway.outbox.owed import Owed

@@ -11,9 +11,9 @@ some hours of ten meters, more than the write-ahead log holds.
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec.structs import replace
 
 from drivers.sample import Sample
 from gateway.energy.slot import Event, MeterState, TakenBack, Unallocated
@@ -48,8 +48,7 @@ def bounded(samples: list[tuple[int, Sample]], slot_s: int) -> list[tuple[int, S
     return left if len(left) <= MAX_SAMPLES - half // 2 else left[half // 2 :]
 
 
-@dataclass(frozen=True, slots=True)
-class _Packed:
+class _Packed(msgspec.Struct, frozen=True):
     """Some closings, small."""
 
     first_s: int

@@ -1,7 +1,6 @@
 """What is kept, as objects and as rows of the tables. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
@@ -23,8 +22,7 @@ from gateway.outbox.item import Item, Subject, subject_of
 from gateway.outbox.owed import Owed
 
 
-@dataclass(frozen=True, slots=True)
-class Closing:
+class Closing(msgspec.Struct, frozen=True):
     """What one sample closed; written in one transaction."""
 
     device: str
@@ -44,8 +42,7 @@ class Closing:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class UnallocatedRecord:
+class UnallocatedRecord(msgspec.Struct, frozen=True):
     """Unallocated energy on record. `number` is what people call it by."""
 
     number: int
@@ -84,9 +81,9 @@ def placed_by_of(text: str) -> tuple[str, tuple[SlotBefore, ...]]:
         return by, ()
 
 
-SLOT_COLUMNS = [f.name for f in fields(Slot)]
+SLOT_COLUMNS = list(Slot.__struct_fields__)
 SLOT_LIST = ", ".join(SLOT_COLUMNS)
-ASSET_SLOT_COLUMNS = [f.name for f in fields(AssetSlot)]
+ASSET_SLOT_COLUMNS = list(AssetSlot.__struct_fields__)
 ASSET_SLOT_LIST = ", ".join(ASSET_SLOT_COLUMNS)
 OWED_LIST = (
     "destination, subject, slot_s, kind, revision, energy_uwh, length_s, quality, opens_s, "

@@ -3,8 +3,9 @@
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from drivers.sample import Sample
 from gateway.energy.slot import Event, TakenBack

@@ -3,11 +3,11 @@ comes back by itself. Pure.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(slots=True)
-class Backoff:
+class Backoff(msgspec.Struct):
     """The waits after failures in a row: between `certain` and the whole of `first_s`, doubled each
     time, up to `cap_s`.
     """

@@ -26,9 +26,11 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from gateway.timing.time_service import TimeService
 from gateway.timing.utc import utc_seconds
@@ -113,23 +115,21 @@ def read_boot_id(file: Path = BOOT_ID_FILE, environ: Mapping[str, str] = os.envi
             raise OSError(error.errno, text, str(file)) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
+class Sources(msgspec.Struct, frozen=True):
     """Where time comes from; a simulation gives its own. `boottime_s` goes on while the machine is
     suspended.
     """
 
     utc_s: Callable[[], float] = time.time
     boottime_s: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
-    synchronised: Callable[[], bool] = field(
+    synchronised: Callable[[], bool] = msgspec.field(
         default_factory=lambda: TimeService(kernel_synchronised)
     )
     """Raises OSError where it cannot be asked."""
     boot_id: Callable[[], str] = read_boot_id
 
 
-@dataclass(frozen=True, slots=True)
-class ClockStep:
+class ClockStep(msgspec.Struct, frozen=True):
     """Somebody set the clock."""
 
     by_s: float
@@ -141,8 +141,7 @@ class ClockStep:
     """Whether our time has followed it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Floor:
+class Floor(msgspec.Struct, frozen=True):
     """What no time of day can be before. All are Unix times."""
 
     made_s: float

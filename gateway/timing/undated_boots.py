@@ -11,12 +11,13 @@ it: they are *undatable*, and nothing is booked by their samples.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import zip_longest
 
+import msgspec
+from msgspec.structs import replace
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+
+class Stretch(msgspec.Struct, frozen=True):
     """Samples of one boot, one after the other, that have no UTC yet. Times are in ms."""
 
     boot_id: str
@@ -32,8 +33,7 @@ class Stretch:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Dating:
+class Dating(msgspec.Struct, frozen=True):
     """What the samples of a stretch get: UTC = boot time + `offset_ms`, and at least `floor_ms`."""
 
     boot_id: str

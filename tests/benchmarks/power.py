@@ -11,11 +11,13 @@ import contextlib
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from time import perf_counter
 from typing import Literal
+
+from msgspec.structs import replace
 
 from drivers.sample import Sample
 from gateway.delivery.kinds import load

@@ -1,5 +1,7 @@
 """A page that stays open: what changes on it, and what stays."""
 
+import time
+
 import pytest
 
 from gateway.history.refusals import Busy
@@ -11,6 +13,8 @@ from tests.gateway.page import sample_answers as sample
 pytestmark = pytest.mark.xdist_group("browser")
 
 GRID = "[data-k='w.grid']"
+SELECTED_S = 30.0
+"""So long somebody may take to copy what is selected, with changes all the while."""
 
 
 @pytest.fixture
@@ -56,15 +60,33 @@ def test_what_is_selected_focused_and_opened_stays_so(
     )
     before = browser.run("return getSelection().toString()")
     assert before == "00:00"
+    browser.run(
+        "window.kept = [...document.querySelectorAll('main *')].filter(each =>"
+        " !each.closest('#mood')); window.said = []; let last = '';"
+        "new MutationObserver(() => { const text = document.getElementById('mood').textContent;"
+        " if (text !== last) window.said.push(last = text); }).observe("
+        "document.getElementById('mood'), {subtree: true, childList: true, characterData: true})"
+    )
     browser.requests()
+    began_s = time.monotonic()
     for n in range(3):
         problem = sample.DISK if n % 2 else sample.EXCHANGE_AWAY
         told.state = sample.now(mood=problem.severity, problems=[problem])
         expected = "memory card" if n % 2 else "The exchange does not answer"
         browser.wait(lambda expected=expected: expected in browser.text, 10, expected)  # type: ignore[misc]
+    while time.monotonic() - began_s < SELECTED_S:
+        time.sleep(1)
+        told.power(grid=-800.0 - time.monotonic() % 60)  # news, once a second
     assert browser.run("return getSelection().toString()") == before
     assert browser.run("return document.activeElement === window.focused")
     assert browser.run("return document.querySelector('#table').open")
+    assert browser.run("return window.kept.every(each => each.isConnected)"), "none is replaced"
+    assert browser.run("return window.said.length") == 3, "read out once for each cause"
+    assert browser.run("return document.querySelectorAll('[aria-live]').length") == 1
+    assert served.streams == 1
+    pages = [url for _, url in browser.requests() if "/days/" in url]
+    assert len(pages) <= 5, "it is asked for where something has changed, and not for each power"
+    assert browser.complaints() == []
 
 
 def test_a_server_that_was_killed_is_seen_at_once_and_again_when_it_is_back(

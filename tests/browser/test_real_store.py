@@ -1,4 +1,7 @@
-"""The pages of a real configuration and a real store: four days, in which clocks went forward."""
+"""The pages of a real configuration and a real store: four days, in which clocks went forward. That
+they have the numbers of the API and of the commands is shown without a browser, in
+tests/gateway/page/test_same_numbers.py.
+"""
 
 import json
 import urllib.request
@@ -39,26 +42,6 @@ def told(served: Served, path: str) -> dict[str, Any]:
     with urllib.request.urlopen(served.url + path, timeout=30) as answer:
         found: dict[str, Any] = json.load(answer)
         return found
-
-
-@pytest.mark.parametrize(("day", "slots"), [("2026-03-28", 96), ("2026-03-29", 92)])
-def test_the_table_the_chart_and_the_api_have_the_same_sums(
-    real: Served, browser: Browser, day: str, slots: int
-) -> None:
-    browser.open(f"{real.url}/days/{day}")
-    assert len(browser.of("#table tbody tr")) == slots
-    foot = browser.of("#table tfoot td")
-    said = told(real, f"/api/v1/days/{day}")
-    assert said["slots"] == slots
-    for column, shown in zip(said["assets"], foot, strict=False):
-        total = f"{sum(wh for wh in column['wh'] if wh is not None) / 1000:,.3f} kWh"
-        assert shown == total
-        browser.open(f"{real.url}/days/{day}?asset={column['id']}")
-        assert f"{column['title']}: {total}" in browser.text
-    used = f"{said['sums']['used_wh'] / 1000:,.3f} kWh"
-    browser.open(f"{real.url}/days/{day}")
-    assert f"Whole home: {used}" in browser.text
-    assert ("it has 92 quarter-hours" in browser.text) == (slots == 92)
 
 
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])

@@ -1,10 +1,10 @@
 """What the pages of a test are told: answers as the history gives them, which a test changes."""
 
 from collections.abc import Sequence
-from dataclasses import replace as with_fields
 from datetime import date
 
 from msgspec.structs import replace
+from msgspec.structs import replace as with_fields
 
 from gateway.history.answers import (
     Day,

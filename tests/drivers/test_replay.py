@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import pytest
-from fastcrc import crc16
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivers import crc16
 from drivers.line import LineError, LineUrl, MeterError, SerialSettings, open_line
 from drivers.modbus.redact import redact as redact_modbus
 from drivers.p1.redact import redact as redact_p1

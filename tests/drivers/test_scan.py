@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 
+import msgspec.structs
 import pytest
 
 from drivers.found import Found, plausible
@@ -308,7 +309,7 @@ async def test_a_search_that_will_take_long_says_so():
 
 
 def test_a_setting_that_is_not_the_model_s_own_is_written():
-    each = replace(
+    each = msgspec.structs.replace(
         found("finder/7m.24"),
         line=LineUrl("serial", "/dev/ttyUSB0"),
         serial=SerialSettings(baud=9600),

@@ -3,9 +3,8 @@
 import itertools
 from collections.abc import Iterable
 
-from fastcrc import crc16
-
 import drivers.p1.telegram as p1
+from drivers import crc16
 from drivers.p1.cipher import CipherError, decrypt
 from drivers.p1.dialects import recognise, shipped
 from drivers.p1.reader import Reader as P1Reader

@@ -7,8 +7,7 @@ import functools
 import struct
 from collections.abc import Iterable
 
-from fastcrc import crc16
-
+from drivers import crc16
 from drivers.line_protocol import LineError, MeterError, Turns
 from drivers.line_url import Framing, SerialSettings
 from drivers.modbus.bus import request

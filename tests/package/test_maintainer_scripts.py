@@ -193,6 +193,46 @@ def test_the_next_version_is_tried_again_and_what_ran_is_still_kept(
     assert installed.schema(installed.store.with_name("buffer.sqlite.before-0.1.0+3")) == 1
 
 
+SMALL_DISK = """#!/bin/sh
+echo "Filesystem 1024-blocks Used Available Capacity Mounted on"
+case "$2" in
+    */etc/meter-gateway) echo "disk 9000 8000 1000 89% /etc" ;;
+    *) echo "disk 9000000 1000000 8000000 12% /" ;;
+esac
+"""
+"""A df that tells of room everywhere but beside the buffer."""
+
+
+def test_where_there_is_no_room_for_a_copy_it_says_so_before_anything_is_changed(
+    installed: Machine, checkout: Checkout
+) -> None:
+    installed.configure()
+    df = Path(installed.environ["PATH"].split(":")[0]) / "df"
+    df.write_text(SMALL_DISK)
+    df.chmod(0o755)
+    said = installed.dpkg("--install", checkout.build("+2"))
+    assert "no room" not in said, "the form of the buffer stays"
+    checkout.add_migration(2)
+    said = installed.dpkg("--install", checkout.build("+3"))
+    assert f"there is no room for a copy of\n{installed.store}" in said
+    told = said.index("if the new version does not run, there is no way back")
+    assert told < said.index("Unpacking meter-gateway")
+
+
+def test_without_a_copy_the_buffer_stays_with_the_version_that_changed_it(
+    installed: Machine, checkout: Checkout
+) -> None:
+    installed.configure()
+    (installed.root / "usr/lib/meter-gateway/gateway/fails").write_text("backup")
+    (checkout.folder / "gateway/fails").write_text("run")
+    checkout.add_migration(2)
+    said = installed.dpkg("--install", checkout.build("+2"))
+    assert "there is no copy of the buffer, and so no way back" in said
+    assert "0.1.0+2 does not run (it does not start" in said
+    assert not installed.in_use.exists()
+    assert installed.schema() == 2
+
+
 def test_what_does_not_run_is_not_started_by_an_upgrade(
     installed: Machine, checkout: Checkout
 ) -> None:

@@ -23,6 +23,7 @@ from tests.simulation.exchange_faults import EXCHANGE_FAULTS
 from tests.simulation.fee_faults import FEE_APPLY
 from tests.simulation.home import profile_of
 from tests.simulation.learned_faults import learned_lost, slot_changed
+from tests.simulation.page_fault import page_asked
 from tests.simulation.process import RESTART_S
 from tests.simulation.register_faults import REGISTER_FAULTS, lying_meter
 from tests.simulation.scenario import Fault, FaultEvent
@@ -468,6 +469,7 @@ APPLY: Mapping[str, Apply] = {
     "learned_lost": learned_lost,
     "slot_changed": slot_changed,
     "store_locked": _store_locked,
+    "page_asked": page_asked,
     "clock_wrong_at_boot": _clock_wrong_at_boot,
     "clock_never_synchronised": _clock_never_synchronised,
     "clock_step": _clock_step,

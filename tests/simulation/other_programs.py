@@ -5,6 +5,8 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway.app import Gateway
+
 
 class OtherPrograms:
     """Those that hold the database's lock for writing, as far as they get it. They go on when the
@@ -12,6 +14,8 @@ class OtherPrograms:
     """
 
     def __init__(self, path: Path) -> None:
+        self.page: Gateway | None = None
+        """Whose page somebody may look at; None between two lives."""
         self._path = path
         self._connections: dict[int, sqlite3.Connection | None] = {}
         self._count = 0

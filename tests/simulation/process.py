@@ -55,7 +55,7 @@ class Process:
         self.starts += 1
         self.network = replace(self.network, outage=self._outage, severed=False, pipes={})
         try:
-            gateway = self.make(self.network)
+            gateway = self.others.page = self.make(self.network)
             self._task = self.loop.create_task(gateway.run())
             await asyncio.wait([self._task])
             if not self._task.cancelled() and (error := self._task.exception()) is not None:
@@ -66,7 +66,7 @@ class Process:
             if self._task is not None and not self._task.done():
                 self._task.cancel()
             self._task = None
-            gateway = None  # type: ignore[assignment]  # what the dead process held must not outlive it
+            self.others.page = gateway = None  # type: ignore[assignment]  # what the dead process held must not outlive it
             gc.collect()
             if self._after_death is not None:
                 self._after_death()

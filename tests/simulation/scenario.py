@@ -95,6 +95,7 @@ FAULTS: Mapping[str, str] = {
     "(`amount` 0), of another version (1) or of another formula (2)",
     "slot_changed": "gateway.yaml gets slots of `amount` seconds, with a restart; so at the end",
     "store_locked": "another program holds the database's lock, so that nobody else can write",
+    "page_asked": "somebody looks at every page and every answer of the API, every five minutes",
     "clock_wrong_at_boot": "power cut; after it the clock is off by `amount` seconds until the "
     "time in `lasts` has passed",
     "clock_never_synchronised": "from the start: no time server is heard, so the clock stays wrong "
@@ -458,7 +459,7 @@ def _behind(at_s: float, rng: Random) -> float:
 
 
 def _random_event(rng: Random, until_s: float) -> FaultEvent:
-    by_themselves = {*REGISTER_AMOUNTS, *EXCHANGE_WORDS, *FEE_FAULTS, "slot_changed"}
+    by_themselves = {*REGISTER_AMOUNTS, *EXCHANGE_WORDS, *FEE_FAULTS, "slot_changed", "page_asked"}
     fault = rng.choice([fault for fault in FAULTS if fault not in by_themselves])
     at_s = 0.0 if fault in FROM_THE_START else float(rng.randrange(60, int(until_s)))
     long_s = until_s - at_s
@@ -487,8 +488,7 @@ def _random_event(rng: Random, until_s: float) -> FaultEvent:
         "exchange_busy": rng.choice((5, 60, 600)),
         "exchange_busy_until": rng.choice((5, 60, 600)),
     }
-    if fault in ("suspended",):
-        lasts_s = min(lasts_s, 3600.0)
+    lasts_s = min(lasts_s, 3600.0) if fault == "suspended" else lasts_s
     if fault in ("half_open", "line_floods"):
         meter = "heat-pump"
     return FaultEvent(

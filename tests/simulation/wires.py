@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal, Protocol
 
-from fastcrc import crc16
 from pymodbus.constants import ExcCodes
 
+from drivers import crc16
 from drivers.intake import Intake
 from drivers.line import Framing, LineError, LineFlooded, LineUrl, SerialSettings, Turns
 from drivers.profile import Profile

@@ -3,10 +3,11 @@
 import argparse
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from gateway.cli.tables import utc_text, wh_text
 from gateway.cli.terminal import Refused, print_table, reading, settings_of

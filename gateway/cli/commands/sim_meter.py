@@ -4,8 +4,9 @@ several.
 
 import argparse
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from drivers.line import LineUrl
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway import MADE_S
 from gateway.cli.commands.status import NotReachable, report_of_page
 from gateway.cli.service import is_booted
 from gateway.cli.trial import shown_values, tried_clock
@@ -37,7 +38,7 @@ def begin(settings: "Settings", *, starts: bool) -> list[str]:
     returns what is left to do.
     """
     left: list[str] = []
-    told = tried_clock(Clock(settings.clock.trust))
+    told = tried_clock(Clock(settings.clock.trust, made_s=MADE_S))
     if told.mark == "✗":
         print(f"  {told}")
     if starts:

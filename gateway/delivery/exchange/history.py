@@ -5,9 +5,11 @@ that is asked day by day.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from gateway.delivery.exchange.beside import Beside, NotTaken
 from gateway.delivery.exchange.web_api import WebApi

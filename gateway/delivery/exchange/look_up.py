@@ -1,7 +1,8 @@
 """Looks into an exchange's registry once, for a person. Shell."""
 
-from dataclasses import replace
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from gateway.delivery.exchange.beside import Beside
 from gateway.delivery.exchange.web_api import WebApi

@@ -15,8 +15,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass
 from uuid import UUID
+
+import msgspec
 
 from gateway.delivery.exchange.addresses import Addresses
 from gateway.delivery.exchange.beside import NobodyLoggedIn, NotTaken
@@ -42,8 +43,7 @@ TOLD_FOR_S = 86_400.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(msgspec.Struct, frozen=True):
     """What is to be found."""
 
     wanted: Sequence[Wanted]

@@ -1,7 +1,8 @@
 """Sends to where the exchange has an asset now. Shell."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.delivery.destination import NotNow, Verifies
 from gateway.delivery.exchange.addresses import Addresses

@@ -15,9 +15,10 @@ waited for longer.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from gateway.delivery.exchange.addresses import Addresses
 from gateway.delivery.exchange.beside import Beside, NobodyLoggedIn, NoWebsocket
@@ -61,8 +62,7 @@ _NEWS = Answer("", None)
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Channel:
+class _Channel(msgspec.Struct):
     """One connection: what it is for, and how it is."""
 
     path: str
@@ -81,8 +81,7 @@ class _Channel:
     """Frames that were no JSON, or too long, since the start."""
 
 
-@dataclass(slots=True)
-class _Past:
+class _Past(msgspec.Struct):
     """What was, since the start."""
 
     has_opened: bool = False

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
 DAY_S = 86_400
 HOUR_S = 3_600
 WEEK_DAYS = 7
@@ -96,8 +98,7 @@ class Rules:
         object.__setattr__(self, "slots_per_hour", max(HOUR_S // self.slot_s, 1))
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
+class Forecast(msgspec.Struct, frozen=True):
     """What is expected of a slot, in µWh, never negative. Of ten slots one is below `low_uwh`, and
     one above `high_uwh`.
     """
@@ -116,8 +117,7 @@ what is sent (0: what is learned, or the place of a naive one, from 1).
 LEVEL = SENT + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Learned:
+class Learned(msgspec.Struct, frozen=True):
     """All that has been learned of one asset. Its arrays are never changed once it is handed out.
 
     Bounded: at slots of 15 minutes below 20 kB.

@@ -15,10 +15,11 @@ from __future__ import annotations  # array[float] is no class before Python 3.1
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from math import inf, isfinite, sqrt
 from typing import Literal
+
+from msgspec.structs import replace
 
 from gateway.energy.forecast import band, features, mixture, regression, scores
 from gateway.energy.forecast.features import Origin, root_at

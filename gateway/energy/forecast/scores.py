@@ -3,7 +3,8 @@
 from __future__ import annotations  # array[float] is no class before Python 3.12
 
 from array import array
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.energy.forecast.learned import DAY_S, SCORE, SCORE_DAYS, Learned
 from gateway.energy.forecast.naive import NAIVE, Naive
@@ -16,8 +17,7 @@ WORSE_DAYS = 14
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(msgspec.Struct, frozen=True):
     """Forecasts of the second slot after the newest, beside what came, over whole UTC days."""
 
     slots: int

@@ -16,7 +16,6 @@ built of what is not looked at.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import msgspec
 
@@ -38,8 +37,7 @@ class Strange(ValueError):
     """What came is not JSON, or no object."""
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(msgspec.Struct, frozen=True):
     """The engine's word on one command."""
 
     is_ready: bool
@@ -49,8 +47,7 @@ class Word:
     """What the command was about; None where it does not say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """The engine's word on one request."""
 
     transaction_id: str

@@ -6,7 +6,6 @@ by what `gateway.yaml` says. Pure.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from uuid import UUID
 
 import msgspec
@@ -34,8 +33,7 @@ class Unreadable(ValueError):
     """It is not a registry. The text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """A market, or an asset."""
 
     name: str
@@ -63,8 +61,7 @@ class Node:
         return KIND_OF.get(type_, self.type)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """An asset as `gateway.yaml` has it."""
 
     id: UUID
@@ -76,8 +73,7 @@ class Wanted:
     """Its UUID there is not written down, and is looked up by its name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True):
     """Where the registry says otherwise than `gateway.yaml`."""
 
     asset: str
@@ -91,14 +87,13 @@ class Difference:
         return f"{self.message} — {self.hint}"
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(msgspec.Struct, frozen=True):
     """What was found."""
 
-    by_asset: dict[UUID, UUID | None] = field(default_factory=dict)
+    by_asset: dict[UUID, UUID | None] = msgspec.field(default_factory=dict)
     """The UUID there, by the one here; None: it was not found."""
-    differences: list[Difference] = field(default_factory=list)
-    nodes: dict[UUID, Node] = field(default_factory=dict)
+    differences: list[Difference] = msgspec.field(default_factory=list)
+    nodes: dict[UUID, Node] = msgspec.field(default_factory=dict)
     """The node of each asset that was found, by its id here."""
 
 

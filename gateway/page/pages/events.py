@@ -59,4 +59,9 @@ def _line(reader: Reader, event: EventLine) -> Markup:
     head = tag("strong", f"{words.clock(event.at_s, seconds=True)} {event.meter}".strip())
     day = event.day or words.local(event.at_s).date().isoformat()
     link = reader.link(f"days/{day}", words("events.day"), class_="tap")
-    return tag("li", head, f" {kind}{energy}", tag("p", event.text, " ", link, class_="soft"))
+    return tag(
+        "li",
+        head,
+        f" {kind}{energy}",
+        tag("p", words.told(event.text, event.at_s), " ", link, class_="soft"),
+    )

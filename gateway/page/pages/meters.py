@@ -8,6 +8,7 @@ from gateway.page.frame import Reader, document, facts
 from gateway.page.markup import Child, Markup, tag
 from gateway.page.pictures.availability import availability
 from gateway.page.pictures.flow import direction, sign_of
+from gateway.page.pictures.icons import icon
 from gateway.page.words import Words
 
 
@@ -29,6 +30,7 @@ def _card(reader: Reader, meter: MeterNow) -> Markup:
         "li",
         tag(
             "h2",
+            icon(meter.node.role),
             reader.link(path, meter.title, class_="tap"),
             " ",
             tag("span", state, class_=f"tag {mood}", data_k=f"m.{meter.name}.state"),

@@ -136,7 +136,7 @@ def _term(term: Term, story: SlotStory, words: Words) -> Markup:
     difference = None
     if begin_wh is not None and end_wh is not None:
         difference = words.kwh(end_wh - begin_wh, 3)
-    energy = with_uncertainty(term.energy_wh, term.uncertainty_wh, words)
+    energy = _tenths(term.energy_wh, words, term.uncertainty_wh)
     at = [words("slot.register_at", clock=words.clock(at_s)) for at_s in (story.start_s, end_s)]
     pairs: list[tuple[str, Child]] = [
         (at[0], _register(begin_wh, words)),
@@ -184,6 +184,14 @@ def _beyond(term: Term, words: Words) -> str | None:
     return f"{sign}{words.number(term.beyond_register_wh, 1)}\xa0Wh"
 
 
+def _tenths(wh: float | None, words: Words, off_wh: float | None = None) -> str:
+    """To a tenth of a Wh, so that what is added up here can be checked: 312.4 ± 2.1 Wh."""
+    if wh is None:
+        return words("unknown")
+    off = f" ± {words.number(off_wh, 1)}" if off_wh else ""
+    return f"{words.number(wh, 1)}{off}\xa0Wh"
+
+
 def _sum(story: SlotStory, words: Words) -> Child:
     """The formula, with numbers in it."""
     if not story.formula:
@@ -191,9 +199,9 @@ def _sum(story: SlotStory, words: Words) -> Child:
     pieces: list[Child] = []
     for n, term in enumerate(story.terms):
         sign = "−" if term.sign < 0 else "+" if n else ""
-        text = f"{sign} {words.wh(term.energy_wh)}".strip()
+        text = f"{sign} {_tenths(term.energy_wh, words)}".strip()
         pieces.append(tag("span", text, " ", tag("small", f"{term.meter}.{term.direction}")))
-    total = tag("strong", words.wh(story.energy_wh))
+    total = tag("strong", _tenths(story.energy_wh, words))
     pairs: list[tuple[str, Child]] = [
         (words("slot.formula"), tag("code", story.formula)),
         (words("slot.with_numbers"), tag("span", join(pieces, " "), " = ", total)),
@@ -264,7 +272,7 @@ def _events(reader: Reader, story: SlotStory) -> Child:
             "li",
             tag("strong", words.clock(event.at_s, seconds=True)),
             f" {event.meter} " if event.meter else " ",
-            event.text,
+            words.told(event.text, event.at_s),
         )
         for event in story.events
     ]

@@ -17,7 +17,7 @@ from gateway.page.words import NOTHING, Words
 
 MOST_NODES = 6
 _WIDE = 360
-_RADIUS = 35.0
+_RADIUS = 39.0
 _LEAST_W = 0.5
 _LONGEST = 14
 """Letters of a title that fit below a node."""
@@ -31,8 +31,8 @@ class _Place(Struct, frozen=True):
 
 
 _HOUSE = _Place(180, 178)
-_TOP, _LEFT, _RIGHT = _Place(180, 40, "beside"), _Place(40, 178), _Place(320, 178)
-_UPPER = (_Place(320, 62), _Place(40, 62))
+_TOP, _LEFT, _RIGHT = _Place(180, 42, "beside"), _Place(42, 178), _Place(318, 178)
+_UPPER = (_Place(318, 62), _Place(42, 62))
 _LOWER = (_Place(254, 308), _Place(106, 308))
 _AROUND: dict[Role, tuple[_Place, ...]] = {
     "sun": (_TOP, *_UPPER),
@@ -176,13 +176,13 @@ def _node(node: Node, place: _Place, words: Words) -> Markup:
     value = words.power(abs(node.power_w)) if node.power_w is not None else NOTHING
     parts = [
         tag("circle", cx=place.x, cy=place.y, r=radius),
-        icon(node.role, x=place.x - 11, y=place.y - 27, width=22, height=22),
+        icon(node.role, x=place.x - 11, y=place.y - 28, width=22, height=22),
         tag(
             "text",
             value,
             class_="v",
             x=place.x,
-            y=place.y + 14,
+            y=place.y + 15,
             data_k=f"w.{node.id}",
         ),
         tag(

@@ -1,9 +1,9 @@
 """The folds of a new file, where their own states were lost or are too old."""
 
 import sqlite3
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.energy.counter import Counter
 from gateway.energy.slot import DirectionState, MeterState, OpenSlot, Slot
@@ -54,7 +54,7 @@ def mend_states(target: sqlite3.Connection) -> tuple[str, ...]:
 
 def _last_slots(target: sqlite3.Connection, device: str) -> list[Slot]:
     """Of each direction of its newest series the last slot."""
-    columns = list(Slot.__dataclass_fields__)
+    columns = list(Slot.__struct_fields__)
     slots: dict[str, Slot] = {}
     serial_number = None
     rows = target.execute(

@@ -2,9 +2,9 @@
 
 import json
 import sqlite3
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.energy.slot import MeterState
 from gateway.outbox.owed import Held

@@ -66,7 +66,7 @@ def asset_slot(start_s: int, energy_uwh: int, revision: int = 0) -> AssetSlot:
 
 
 def close(buffer: Buffer, *starts: int, revision: int = 0) -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     for start_s in starts:
         one = closing(replace(slot(start_s), revision=revision))

@@ -7,11 +7,11 @@ import contextlib
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from drivers.strict_yaml import Seconds
 from gateway.delivery.mqtt_publisher import MAX_WAITING

@@ -1,9 +1,9 @@
 """What the slots of several meters add up to."""
 
-from dataclasses import replace
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.energy.asset_slots import (
     asset_slot,

@@ -1,9 +1,8 @@
 """Slots say what is known of them: measured, estimated, partial or missing."""
 
-from dataclasses import replace
-
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from gateway.energy.booking import MAX_MISSING
 from gateway.energy.counter import UWH_PER_WH as WH

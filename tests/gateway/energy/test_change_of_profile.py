@@ -1,10 +1,10 @@
 """A profile that reads another register than before: the series begins anew."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH

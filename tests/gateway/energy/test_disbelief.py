@@ -1,12 +1,12 @@
 """A register of which no reading can be believed: nothing is booked, and what passed is stated."""
 
-from dataclasses import replace
 from random import Random
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from drivers.sample import Sample
 from gateway.energy.belief import MOST_REFUSED

@@ -1,9 +1,8 @@
 """Samples → slots: directions, beginnings, swapped meters, and the state that is stored."""
 
-from dataclasses import replace
-
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from gateway.energy.counter import UWH_PER_WH as WH
 from gateway.energy.slot import MeterState

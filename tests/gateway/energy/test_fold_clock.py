@@ -1,9 +1,9 @@
 """A clock that is set loses nothing and books nothing twice."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH

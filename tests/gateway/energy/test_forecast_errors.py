@@ -1,10 +1,10 @@
 """How far forecasts were off, judged from slots alone."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.energy.forecast import Rules, begin, predict, score, update
 from gateway.energy.forecast_errors import NEEDED_S, beside, scores

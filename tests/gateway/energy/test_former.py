@@ -3,12 +3,12 @@
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from drivers.sample import Sample
 from gateway.energy.fold import advance

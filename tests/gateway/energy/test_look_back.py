@@ -1,13 +1,13 @@
 """Slots that stay open for a while after they have ended."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH

@@ -1,10 +1,10 @@
 """Slots that end while the register is silent are closed by power, and revised when it tells."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH

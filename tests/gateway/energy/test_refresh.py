@@ -1,6 +1,6 @@
 """A register that the meter moves only once a minute."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH

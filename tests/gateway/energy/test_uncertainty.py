@@ -1,10 +1,10 @@
 """By how much the energy of a slot may be off."""
 
-from dataclasses import replace
 from itertools import accumulate
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from gateway.energy.slot import DirectionState, MeterState, OpenSlot
 from gateway.energy.uncertainty import Surprise, is_too_uncertain, of_counter, of_slot

@@ -1,12 +1,12 @@
 """Usual readings are taken in few steps, and come to the very same."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from drivers.sample import Sample
 from gateway.energy import fold

@@ -5,11 +5,11 @@ import contextlib
 import csv
 import io
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import httpx
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from gateway.history.answers import Day
 from gateway.history.api import PREFIX, ROUTES, Api

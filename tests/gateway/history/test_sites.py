@@ -1,11 +1,11 @@
 """Every question, on sites of every size: one meter, no assets, only a roof, thirty flats."""
 
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from msgspec import json
+from msgspec.structs import replace
 
 from gateway.history.history import History
 from gateway.history.opening import open_history

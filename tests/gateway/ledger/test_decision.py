@@ -1,8 +1,7 @@
 """What becomes of a slot, case by case."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gateway.energy.slot import Slot
 from gateway.ledger.decision import Book, Clash, Decision, Revise, Same, decide

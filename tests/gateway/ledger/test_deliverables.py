@@ -1,10 +1,12 @@
 """What follows for assets and destinations: without a buffer."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.energy.assets import Formula
 from gateway.energy.slot import AssetSlot, Slot
@@ -239,7 +241,7 @@ def test_a_forecast_is_owed_once() -> None:
 def test_a_better_one_takes_its_place_where_it_says_something_else(
     energy_uwh: int, revisions: list[int], dated: bool
 ) -> None:
-    form = replace(FORECASTS, dated=dated)
+    form = dataclasses.replace(FORECASTS, dated=dated)
     [before] = owed_for(FORECAST, form=form)
     better = replace(FORECAST, energy_uwh=energy_uwh, beyond_uwh=50)
     found = owed_for(better, before=before.revised(2), form=form)
@@ -248,7 +250,7 @@ def test_a_better_one_takes_its_place_where_it_says_something_else(
 
 def test_a_better_one_that_cannot_be_sent_any_more_is_not_owed() -> None:
     past = replace(FORECAST, slot_s=-3000, beyond_uwh=50)
-    form = replace(FORECASTS, dated=False)
+    form = dataclasses.replace(FORECASTS, dated=False)
     terms = Terms("market", Numbers([past]), form, Margins(2.0, 2.0))
     [before] = owed_for(FORECAST, form=form)
     sent = replace(before, item=replace(before.item, slot_s=-3000, energy_uwh=9000))

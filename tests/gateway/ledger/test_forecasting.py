@@ -1,13 +1,14 @@
 """What is learned of assets, over a real buffer: kills, restarts, and what cannot be used."""
 
+import dataclasses
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.energy.assets import Formula
 from gateway.energy.forecast import pack
@@ -187,10 +188,12 @@ def test_a_state_that_is_damaged_is_learned_again_and_that_is_said(
 def test_another_formula_begins_anew_and_stays_so(rig: Rig, tmp_path: Path) -> None:
     rig.run(0, 120)
     assets = [
-        replace(asset, energy=Formula.parse("grid.import")) if asset.uuid == HOUSE else asset
+        dataclasses.replace(asset, energy=Formula.parse("grid.import"))
+        if asset.uuid == HOUSE
+        else asset
         for asset in rig.settings.assets
     ]
-    rig.settings = replace(rig.settings, assets=tuple(assets))
+    rig.settings = dataclasses.replace(rig.settings, assets=tuple(assets))
     rig.restart()
     rig.learn()
     house = rig.forecasting.forecasters[HOUSE]
@@ -335,8 +338,8 @@ def test_nothing_is_expected_of_slots_that_have_begun(rig: Rig) -> None:
 
 def test_slots_of_another_length_begin_anew(rig: Rig) -> None:
     rig.run(0, 100)
-    market = replace(rig.settings.market, slot=1800)
-    rig.settings = replace(rig.settings, market=market)
+    market = dataclasses.replace(rig.settings.market, slot=1800)
+    rig.settings = dataclasses.replace(rig.settings, market=market)
     rig.restart()
     rig.learn()
     assert "slots" in rig.events()[0]
@@ -350,8 +353,8 @@ def test_slots_of_another_length_begin_anew(rig: Rig) -> None:
 
 def test_nothing_is_learned_of_an_asset_that_is_not_to_be_forecast(tmp_path: Path) -> None:
     settings = site(tmp_path)
-    assets = [replace(asset, forecast="none") for asset in settings.assets]
-    rig = Rig(tmp_path, replace(settings, assets=tuple(assets)))
+    assets = [dataclasses.replace(asset, forecast="none") for asset in settings.assets]
+    rig = Rig(tmp_path, dataclasses.replace(settings, assets=tuple(assets)))
     assert rig.forecasting.forecasters == {}
     assert rig.forecasting.why_none(HOUSE) == "forecast: none"
     assert rig.run(0, 3) == {}
@@ -359,8 +362,8 @@ def test_nothing_is_learned_of_an_asset_that_is_not_to_be_forecast(tmp_path: Pat
 
 
 def test_no_more_is_expected_than_the_fuses_carry(rig: Rig) -> None:
-    devices = [replace(device, max_power_w=500.0) for device in rig.settings.devices]
-    rig.settings = replace(rig.settings, devices=tuple(devices))
+    devices = [dataclasses.replace(device, max_power_w=500.0) for device in rig.settings.devices]
+    rig.settings = dataclasses.replace(rig.settings, devices=tuple(devices))
     rig.restart()
     rig.learn()
     found = rig.run(0, 100)

@@ -1,9 +1,10 @@
 """A running daemon's housekeeping learns what another process has written."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from gateway.energy.forecast import pack
 from gateway.ledger.housekeeping import Housekeeping

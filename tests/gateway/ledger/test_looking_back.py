@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec.structs
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -190,5 +191,5 @@ def test_closing_by_the_clock_and_restarts_change_nothing(
 
 def in_books(home: Home) -> tuple[list[Slot], list[object]]:
     """The slots, however often they were written anew, and what is unallocated."""
-    slots = [replace(slot, revision=0) for slot in exports(home)]
+    slots = [msgspec.structs.replace(slot, revision=0) for slot in exports(home)]
     return slots, [left.what for left in home.buffer.unallocated()]

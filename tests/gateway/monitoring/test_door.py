@@ -6,9 +6,9 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.monitoring.door import MAX_CLIENTS, MAX_TRIES, TRIES_S, Door, Visit
 from gateway.monitoring.report import Report

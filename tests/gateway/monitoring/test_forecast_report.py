@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC
 from uuid import UUID
 
+import msgspec.structs
 import pytest
 
 from gateway.energy.forecast import Learned, Method, Rules, begin, score, update
@@ -49,7 +50,7 @@ def after(days: float) -> Forecaster:
     count = int(days * 96)
     for number in range(count - 1):
         learned = update(learned, slot(number, 1_000_000 * (20 + number * 7919 % 41)), RULES)
-    newest = replace(
+    newest = msgspec.structs.replace(
         slot(count - 1, 30_000_000), forecast_uwh=25_000_000, forecast_low_uwh=10_000_000,
         forecast_high_uwh=50_000_000, forecast_by="auto",
     )  # fmt: skip

@@ -1,10 +1,10 @@
 """Prometheus's own parser reads what we write."""
 
-from dataclasses import replace
 from math import nan
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from drivers.sample import QUANTITIES

@@ -1,9 +1,9 @@
 """The daemon's account of itself, as programs read it."""
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.monitoring.report import (
     GridOperatorReport,

@@ -1,8 +1,9 @@
 """What another quantile than the median costs, day by day, from a real buffer."""
 
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from gateway.energy.slot import AssetSlot
 from gateway.monitoring.sent_forecasts import LATE_S, SentForecasts

@@ -6,9 +6,9 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.monitoring import server as server_module
 from gateway.monitoring.report import Report

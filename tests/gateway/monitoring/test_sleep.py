@@ -1,9 +1,9 @@
 """A meter that sleeps is no alarm; one that dies while it produces is."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from drivers.sample import Sample
 from gateway.energy.counter import UWH_PER_WH as WH

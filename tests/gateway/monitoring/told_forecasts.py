@@ -1,6 +1,6 @@
 """A report in which one asset is forecast by what was learned, and one by yesterday's."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from gateway.monitoring.report import (
     ForecastErrors,

@@ -1,9 +1,9 @@
 """Why a slot may differ from what the exchange holds, and what may be sent once more."""
 
-from dataclasses import replace
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.outbox.comparison import Circumstances, Comparison, Ours, Told, shift_s
 from gateway.outbox.item import Item

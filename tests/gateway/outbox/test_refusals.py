@@ -3,12 +3,13 @@ refuses at times, the policy, and the schedule, in a time of their own.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.outbox.dialects import load_dialect
 from gateway.outbox.format import Accepted, Format, Margins, Outcome, Rejected, Retry

@@ -38,13 +38,13 @@ def term(meter: str, direction: str, sign: int, wh: float, begin_wh: float) -> T
         energy_wh=wh,
         beyond_register_wh=wh - round(wh / 10) * 10,
         uncertainty_wh=1.2,
-        quality="measured",
+        quality="measured" if meter != "grid" else "estimated",
         method="counter",
         doubts="",
-        coverage=1.0,
-        samples=90,
+        coverage=1.0 if meter != "grid" else 0.744,
+        samples=90 if meter != "grid" else 68,
         expected_samples=90,
-        largest_gap_s=10.0,
+        largest_gap_s=10.0 if meter != "grid" else 230.0,
         clock="trusted",
         revision=0,
     )
@@ -86,7 +86,7 @@ def deliveries() -> list[Delivery]:
 def slot() -> SlotStory:
     chance = Random(5)
     points = [
-        (SLOT_S + n * 10.0, round(1180 + 380 * sin(n / 9) + chance.uniform(-90, 90)))
+        (SLOT_S + n * 10.0, round(-350 + 380 * sin(n / 9) + chance.uniform(-90, 90)))
         for n in range(90)
         if not 30 <= n < 52
     ]
@@ -117,7 +117,7 @@ def slot() -> SlotStory:
                 gaps=[Gap(since_s=SLOT_S + 290.0, until_s=SLOT_S + 520.0)],
             )
         ],
-        beside=Sums(sun_wh=401.0, from_grid_wh=2.2, to_grid_wh=89.3, coverage=1.0),
+        beside=Sums(sun_wh=399.5, from_grid_wh=2.2, to_grid_wh=89.3, coverage=1.0),
         deliveries=deliveries(),
         events=[
             EventLine(

@@ -185,7 +185,7 @@ def test_a_slot_tells_registers_samples_deliveries_and_answers_word_for_word() -
     for expected in (
         "Why is it 312 Wh?",
         "House load used 312 ± 2 Wh between 14:15 and 14:30.",
-        "401 Wh came from the sun",
+        "400 Wh came from the sun",
         "12,345.670 kWh",
         "90 of 90 samples",
         "longest gap 10 seconds",

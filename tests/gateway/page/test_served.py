@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -217,3 +218,24 @@ async def test_what_else_is_posted_is_no_login(body: str) -> None:
     async with serving(Told(), "0.0.0.0", lambda: TOKEN) as server:
         assert (await ask(server, "/login", HTML, body))[0] == 401
         assert (await ask(server, "/", HTML, body))[0] in (401, 405)
+
+
+async def test_a_phone_that_puts_it_on_its_home_screen_gets_a_name_and_an_icon() -> None:
+    async with serving(Told()) as server:
+        page = (await ask(server, "/meters/grid"))[2].decode()
+        assert 'rel="manifest" href="../manifest.webmanifest"' in page
+        icon = re.search(r'rel="apple-touch-icon" href="\.\./(static/[^"]+)"', page)
+        assert icon is not None
+        status, headers, body = await ask(server, f"/{icon[1]}")
+        assert (status, headers["content-type"]) == (200, "image/png")
+        assert body.startswith(b"\x89PNG")
+        assert len(body) < 4_000
+        status, headers, body = await ask(server, "/manifest.webmanifest", "")
+        assert (status, headers["content-type"]) == (200, "application/manifest+json")
+        told = json.loads(body)
+        assert told["name"] == "Our house"
+        assert told["icons"][0]["src"] == icon[1]
+    async with serving(Told(), "0.0.0.0", lambda: TOKEN) as server:
+        status, _, body = await ask(server, "/manifest.webmanifest", "")
+        assert (status, b"Our house" in body) == (401, False)
+        assert b"manifest" not in (await ask(server, "/"))[2]

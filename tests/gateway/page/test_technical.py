@@ -1,9 +1,9 @@
 """The page of the gateway itself has what an installer and a grid operator ask."""
 
-from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.monitoring.report import GridOperatorReport, Report
 from gateway.page.pages import technical

@@ -125,3 +125,21 @@ def test_durations_are_told_in_their_largest_unit() -> None:
     said = words("en")
     told = [said.duration(seconds) for seconds in (1, 10, 100, 3 * 3600, 5 * 86_400)]
     assert told == ["1 second", "10 seconds", "2 minutes", "3 hours", "5 days"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("silent since 12:57:50Z (no reply in 1 s)", "silent since 13:57:50 (no reply in 1 s)"),
+        (
+            "refuses everything since 2026-11-27 23:05:00Z: no",
+            "refuses everything since 00:05:00: no",
+        ),
+        ("slot 2026-11-27T08:15Z", "slot 27\xa0Nov, 09:15"),
+        ("since 23:50:00Z", "since 00:50:00"),
+        ("until 14:00:00Z", "until 15:00:00"),
+        ("99:99:99Z, 2026-13-01 00:00:00Z, 12:00:00", "99:99:99Z, 2026-13-01 00:00:00Z, 12:00:00"),
+    ],
+)
+def test_what_was_noted_has_the_time_of_the_site(text: str, expected: str) -> None:
+    assert words().told(text, NOW_S) == expected

@@ -3,10 +3,11 @@
 import subprocess
 import sys
 import textwrap
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from drivers.sample import Sample
 from gateway.energy.slot import (

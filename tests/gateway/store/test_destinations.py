@@ -2,11 +2,11 @@
 are there without any.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.energy.slot import AssetSlot
 from gateway.outbox.item import Item, SeriesKey, Subject

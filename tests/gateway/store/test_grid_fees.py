@@ -1,11 +1,11 @@
 """The table of a grid operator's fees."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.store.buffer import Buffer
 from gateway.store.grid_fee_rows import GridFee, SlotStatistics

@@ -1,11 +1,11 @@
 """What waits in memory is bounded, and the energy of what has to go is stated."""
 
-from dataclasses import replace
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from drivers.sample import Sample
 from gateway.energy.slot import MeterState, Slot, TakenBack, Unallocated

@@ -1,9 +1,9 @@
 """What is removed: by age, by size, and never what is owed."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.energy.slot import (
     Event,

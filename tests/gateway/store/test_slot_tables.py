@@ -1,7 +1,8 @@
 """Slots, unallocated energy and the states of folds, as they are kept."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from drivers.sample import Sample
 from gateway.energy.counter import Counter

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec.structs
 import pytest
 
 from gateway.energy.forecast import (
@@ -98,7 +99,7 @@ def test_a_meter_that_is_read_once_a_day_is_forecast_without_a_fall() -> None:
 
 
 def test_negative_energy_counts_as_none() -> None:
-    negative = [replace(slot, energy_uwh=-10_000_000) for slot in days_of(LOAD, 3)]
+    negative = [msgspec.structs.replace(slot, energy_uwh=-10_000_000) for slot in days_of(LOAD, 3)]
     assert set(said(learned_of(negative, LOAD), LOAD)) == {0}
 
 
@@ -123,7 +124,7 @@ def test_other_rules_begin_anew() -> None:
     learned = learned_of(days_of(LOAD, 2), LOAD)
     for rules in (replace(LOAD, slot_s=900), replace(LOAD, identity="grid + car"), PV):
         assert predict(learned, 2, rules) is None
-        slot = replace(made(7_000_000, NEXT_S), length_s=rules.slot_s)
+        slot = msgspec.structs.replace(made(7_000_000, NEXT_S), length_s=rules.slot_s)
         assert update(learned, slot, rules).known == 1
 
 

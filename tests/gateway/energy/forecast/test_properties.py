@@ -1,13 +1,13 @@
 """What holds of forecasts whatever an asset does."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import isfinite
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.energy.forecast import (
     Learned,
