@@ -59,14 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "(default: fleet-files in the present folder). report, export: the file, .csv, .xlsx or "
         ".parquet, or .zip (default: named after the month or the site)",
     )
-    parser.add_argument("--month", metavar="YYYY-MM", help="report: the month")
-    parser.add_argument(
-        "--by", choices=["asset", "home"], default="asset", help="report: a row for each of these"
-    )
-    parser.add_argument(
-        "--force", action="store_true", help="report, export: replace a file that is there"
-    )
-    parser.add_argument("--yes", action="store_true", help="forget: do not ask")
+    _add_storage(parser)
     parser.add_argument(
         "--admin",
         type=lambda text: Path(text).absolute(),
@@ -81,6 +74,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="run: least important line to log",
     )
     parser.set_defaults(usage_error=parser.error)
+
+
+def _add_storage(parser: argparse.ArgumentParser) -> None:
+    """Of report, export and forget."""
+    parser.add_argument("--month", metavar="YYYY-MM", help="report: the month")
+    parser.add_argument(
+        "--by", choices=["asset", "home"], default="asset", help="report: a row for each of these"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="report, export: replace a file that is there"
+    )
+    parser.add_argument("--yes", action="store_true", help="forget: do not ask")
 
 
 def run(args: argparse.Namespace) -> int:
