@@ -20,8 +20,10 @@ from gateway.fleet.packing import MANY, Packing, due
 from gateway.fleet.settings import FleetSettings
 from gateway.fleet.writing import Reply, Taken, Writer
 from gateway.outbox.fleet.messages import AssetRow, AssetRows, Digest
-from tests.gateway.fleet.homes import SLOT_S, Home, asset_of
+from tests.gateway.delivery.mosquitto import Broker
+from tests.gateway.fleet.homes import SLOT_S, Home, asset_of, until
 from tests.gateway.fleet.postgres import Postgres
+from tests.gateway.fleet.test_chaos import two_collectors
 from tests.gateway.fleet.test_collector import add_sites
 
 pytestmark = pytest.mark.xdist_group("postgres")
@@ -311,6 +313,34 @@ async def test_a_kill_in_the_middle_of_packing_loses_and_doubles_nothing(
     assert postgres.rows("SELECT sum(slots)::int FROM fleet.packed", dbname=database) == [
         (640 * 96,)
     ]
+
+
+async def test_what_is_due_is_packed_by_a_collector_while_it_stores(
+    fleet: FleetSettings, broker: Broker, postgres: Postgres
+) -> None:
+    database = add_sites(postgres, fleet, "home-1")
+    home = Home("home-1")
+    for n in range(8):
+        home.close(OLD_S + n * SLOT_S)
+    connection = await connect(fleet)
+    await deliver(connection, Writer(), home)
+    await connection.close()
+    home.close(OLD_S, revision=1)
+    home.close(NOW_S)
+    async with two_collectors(fleet.folder) as collectors:
+        task = asyncio.create_task(home.deliver(broker.port, NOW_S))
+        await until(lambda: not home.changes, f"all is stored\n{collectors.log()}")
+        task.cancel()
+        done = "SELECT count(*) FROM fleet.packed WHERE done_at IS NOT NULL"
+        await until(
+            lambda: postgres.rows(done, dbname=database) == [(2,)],
+            f"both tables are packed\n{collectors.log()}",
+        )
+        assert "packed " in collectors.log()
+    newest = {key[:2]: uwh for key, uwh in sorted(home.truth.items(), key=lambda each: each[0][2])}
+    assert {
+        (str(row[1]), int(row[2].timestamp())): row[4] for row in whole(postgres, fleet)[0]
+    } == newest
 
 
 def test_nothing_that_differs_is_packed(
