@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -197,6 +197,41 @@ async def test_what_comes_for_a_packed_month_is_the_same_a_clash_or_late(
     other = home.message([], NOW_S, digests=[Digest(asset, OLD_S + DAY_S, 1, 5)])
     (reply,) = await write(connection, writer, (home, other))
     assert reply.ack.ask == [(OLD_S + DAY_S, OLD_S + 2 * DAY_S - 1)]
+
+
+async def test_what_came_late_is_packed_once_it_has_settled(
+    connection: Connection, settings: FleetSettings, postgres: Postgres
+) -> None:
+    """Of a home that has a packed month already, and of one that joins with its history."""
+    database = add_sites(postgres, settings, "home-1", "home-2")
+    await connection.execute("SET ROLE fleet_collector")
+    writer, home, new = Writer(), Home("home-1"), Home("home-2", seed=3)
+    for n in range(50):
+        home.close(OLD_S + n * SLOT_S)
+    await deliver(connection, writer, home)
+    await Packing(settings, pause=0).once()
+    home.close(OLD_S + 3 * SLOT_S, revision=1)
+    home.close(OLD_S + 3 * SLOT_S, revision=2)
+    home.close(OLD_S + 70 * SLOT_S)
+    for n in range(192):
+        new.close(OLD_S + n * SLOT_S)
+    for each in (home, new):
+        await deliver(connection, writer, each)
+    before = whole(postgres, settings), days(postgres, settings)
+    late = "SELECT (SELECT count(*) FROM fleet.asset_late), (SELECT count(*) FROM fleet.meter_late)"
+    assert postgres.rows(late, dbname=database) == [((3 + 192) * 2,) * 2]
+    await Packing(settings, pause=0).once()
+    assert postgres.rows(late, dbname=database) == [((3 + 192) * 2,) * 2], "it may go on"
+    await Packing(settings, pause=0, settled=timedelta(0)).once()
+    assert postgres.rows(late, dbname=database) == [(0, 0)]
+    assert (whole(postgres, settings), days(postgres, settings)) == before
+    packed = "SELECT count(*), sum(cardinality(energy_uwh))::int FROM fleet.asset_days"
+    assert postgres.rows(packed, dbname=database) == [(2 + 2 * 2, (51 + 192) * 2)]
+    again = Home("home-2", truth=dict(new.truth), seed=3)
+    again.seq, again.changes = 192, {n + 1: OLD_S + n * SLOT_S for n in range(192)}
+    await deliver(connection, writer, again)
+    assert (whole(postgres, settings), days(postgres, settings)) == before
+    assert postgres.rows(late, dbname=database) == [(0, 0)]
 
 
 async def test_what_comes_while_a_month_is_packed_is_packed_with_it(
