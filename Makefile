@@ -16,7 +16,7 @@ MAINTAINER ?=
 KEY ?=
 CHANNEL ?=
 
-.PHONY: help setup demo profile test test-long test-system simulate bench picture fuzz check format deb repository clean
+.PHONY: help setup demo profile test test-long test-system simulate bench bench-fleet picture fuzz check format deb repository clean
 
 help:
 	@echo "make demo [FOR=90s] [OUTAGE=1] [GRID_OPERATOR=1]  run the main job without hardware"
@@ -27,6 +27,7 @@ help:
 	@echo "make test-system                boot Debian 12 and 13, and install, use, upgrade and remove the package there (as root)"
 	@echo "make simulate [DAYS=200 | YEARS=10] [SEED=1]  run random gateway-days of faults under virtual time, and check the laws"
 	@echo "make bench                      print the figures beside their bounds"
+	@echo "make bench-fleet [HOMES=10000]  the same of a community's server: mosquitto, PostgreSQL"
 	@echo "make fuzz [INPUTS=N] [TARGET=…]  feed every parser with damaged input"
 	@echo "make check                      ruff and mypy"
 	@echo "make format                     let ruff format the code"
@@ -85,6 +86,9 @@ picture: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	$(BIN)/python -m tests.benchmarks
+
+bench-fleet: .venv/dev.stamp
+	$(BIN)/python -m tests.benchmarks fleet fleet_storage
 
 .venv/fuzz.stamp: .venv/dev.stamp
 	$(BIN)/python -m pip install --quiet --group fuzz

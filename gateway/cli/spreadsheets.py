@@ -31,13 +31,15 @@ def write_table(
     *,
     force: bool,
     sheet_rows: int = SHEET_ROWS,
+    formats: Mapping[str, Callable[[Path, Sequence[str]], "Table"]] | None = None,
 ) -> int:
-    """Write all rows to a file of the kind its suffix names (one of FORMATS); returns how many.
+    """Write all rows to a file of the kind its suffix names (one of `formats`, by default FORMATS);
+    returns how many.
 
     Raises Refused, and leaves what was there untouched, where the file is there already (unless
     `force`), cannot be written, or cannot hold so many rows.
     """
-    form = FORMATS[path.suffix.lower()]
+    form = (formats or FORMATS)[path.suffix.lower()]
     most = sheet_rows - 1 if form is _Xlsx else sys.maxsize
     count = 0
     with replacing(path, force=force) as part, contextlib.closing(form(part, columns)) as table:
@@ -85,7 +87,7 @@ def _check_free(path: Path, force: bool) -> None:
         raise Refused(f"{path}: is there already — choose another name, or replace it with --force")
 
 
-class _Table(Protocol):
+class Table(Protocol):
     """A file that rows are added to, below the names of its columns."""
 
     def add(self, rows: Iterable[Sequence[Any]]) -> None:
@@ -167,4 +169,4 @@ class _Xlsx:
             self._room.cleanup()
 
 
-FORMATS: Mapping[str, Callable[[Path, Sequence[str]], _Table]] = {".csv": _Csv, ".xlsx": _Xlsx}
+FORMATS: Mapping[str, Callable[[Path, Sequence[str]], Table]] = {".csv": _Csv, ".xlsx": _Xlsx}

@@ -216,11 +216,16 @@ class Collector:
             try:
                 connection = await connect(self._settings, f"meter-gateway fleet {self.name}")
                 await migrating.require(connection)
+                await _plan_once(connection)
+                self.writer.directory.forget()
                 await self._housekeeping(connection)
+                # What was not stored yet comes again, if its site has another number by now.
+                sites = self.writer.directory.sites
+                batch = self._in_hand.batch
+                batch[:] = [each for each in batch if sites.get(each.site) == each.site_id]
                 self.health.database = "connected"
                 if not any(each.startswith("the database") for each in self._logged):
-                    sites = len(self.writer.directory.sites)
-                    _log.info("the database is there: %d sites", sites)
+                    _log.info("the database is there: %d sites", len(sites))
                 await self._work(connection, backoff)
             except (DatabaseError, ConfigError) as error:
                 self.health.database = "away"
@@ -349,6 +354,15 @@ class Collector:
         if troubles and part == "the database":
             _log.info("%s stores again", part)
         self._logged.difference_update(troubles)
+
+
+async def _plan_once(connection: Connection) -> None:
+    """The same few statements come again and again, and their plans do not depend on what is in
+    them. Raises DatabaseError.
+    """
+    connection.prepare_threshold = 1
+    with translated():
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
 
 
 _place_of = lru_cache(maxsize=100_000)(place_of)

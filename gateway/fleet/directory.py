@@ -35,6 +35,15 @@ class Directory:
     _packed: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     """Of each table of slots, the months that are packed: begin and end, Unix time."""
 
+    def forget(self) -> None:
+        """Believe nothing any more: it may be another database, or one restored from a backup, in
+        which numbers stand for something else.
+        """
+        for known in (self.sites, self.newest_stores, self._packed):
+            known.clear()
+        for names in (self._stores, self._assets, self._series):
+            names.clear()
+
     async def refresh(self, connection: Connection) -> None:
         """Look which sites there are, and which have more than one buffer. Raises DatabaseError."""
         with translated():

@@ -236,8 +236,9 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA fleet TO fleet_collector;
 REVOKE ALL ON FUNCTION fleet.add_month FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION fleet.add_month TO fleet_collector;
 REVOKE ALL ON FUNCTION fleet.pack_some, fleet.pack_begin, fleet.pack_next, fleet.pack_end,
-    fleet.note_packing_again FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION fleet.pack_begin, fleet.pack_next, fleet.pack_end TO fleet_collector;
+    fleet.pack_late, fleet.note_packing_again FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fleet.pack_begin, fleet.pack_next, fleet.pack_end, fleet.pack_late
+    TO fleet_collector;
 GRANT SELECT ON fleet.settings TO fleet_collector;
 GRANT SELECT ON fleet.measurements, fleet.meters, fleet.days, fleet.sites, fleet.assets,
     fleet.series, fleet.stores, fleet.status, fleet.collectors, fleet.clashes TO fleet_reader;

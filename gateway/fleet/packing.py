@@ -1,8 +1,8 @@
 """Old months become rows of days: an eighth of the room.
 
 All of it is done by functions in the database (`002_packed.sql`), in small transactions: a month is
-begun, some hundred assets or meters are packed at a time, and at last the packed rows take the
-place of the others in one transaction. Wherever that is cut off, the month is as it was, and the
+begun, some assets or meters are packed at a time, and at last the packed rows take the place of the
+others in one transaction. Wherever that is cut off, the month is as it was, and the
 next to look goes on. Whoever packs holds an advisory lock: one at a time.
 """
 
@@ -11,7 +11,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from gateway.fleet import migrating
@@ -24,8 +24,13 @@ _log = logging.getLogger(__name__)
 
 LOOK_S = 3600.0
 """Between two looks whether a month is due."""
-MANY = 100
-"""Assets or meters of a transaction: of a month, 300,000 rows and a second or two."""
+MANY = 200
+"""Assets or meters of a transaction: of a month, 600,000 rows and some seconds."""
+MANY_LATE = 5
+"""The same of what comes late: whoever writes such a row meanwhile waits."""
+SETTLED = timedelta(days=1)
+"""What comes late of an asset or a meter is packed once nothing has come for so long."""
+TABLES = ("asset_slots", "meter_slots")
 MAX_ENDS = 1_000
 """How often the end of a month is tried: rows may come meanwhile, and others hold locks."""
 BACKOFF_S = (10.0, 600.0)
@@ -48,9 +53,12 @@ class Packing:
     how long that took: collectors and database have live slots to store.
     """
 
-    def __init__(self, settings: FleetSettings, pause: float = 1.0) -> None:
+    def __init__(
+        self, settings: FleetSettings, pause: float = 1.0, settled: timedelta = SETTLED
+    ) -> None:
         self._settings = settings
         self._pause = pause
+        self._settled = settled
         self.trouble = ""
         """Why nothing is packed at present; empty where all is well."""
 
@@ -84,6 +92,8 @@ class Packing:
                 if progress is not None:
                     progress(f"{table} of {month:%Y-%m}")
                 done.append(await self._pack(connection, table, month))
+            for table in TABLES:
+                await self._pack_late(connection, table)
             await _value(connection, _UNLOCK)
             return done
         finally:
@@ -112,6 +122,14 @@ class Packing:
         if slots is None:
             raise DatabaseError(f"{table} of {month:%Y-%m}: more comes of it than can be packed")
         return Packed(table, month, cast(int, slots))
+
+    async def _pack_late(self, connection: Connection, table: str) -> None:
+        loop = asyncio.get_running_loop()
+        query = "SELECT fleet.pack_late(%s, %s, %s)"
+        began_s = loop.time()
+        while await _value(connection, query, table, MANY_LATE, self._settled):
+            await asyncio.sleep((loop.time() - began_s) * self._pause)
+            began_s = loop.time()
 
 
 async def due(connection: Connection, after_days: int) -> list[tuple[str, datetime]]:

@@ -162,6 +162,13 @@ class Subscriber(asyncio.Protocol):
         if self._rest:
             self._rest += data
             data = bytes(self._rest)
+        if not self._welcome.done() and data[0] >> 4 != _CONNACK:
+            if data[0] == _TLS_ALERT:
+                raise SpeaksTls("it speaks TLS")
+            raise NotAsBroker(
+                f"what answers is no MQTT broker: it begins with {data[:16]!r} — check host and "
+                "port"
+            )
         at, acks = 0, bytearray()
         try:
             while True:
@@ -209,8 +216,6 @@ class Subscriber(asyncio.Protocol):
     def _answer(self, head: int, body: bytes) -> None:
         kind = head >> 4
         if not self._welcome.done():
-            if head == _TLS_ALERT:
-                raise SpeaksTls("it speaks TLS")
             if kind != _CONNACK or len(body) != 2:
                 raise NotAsBroker("what answers is no MQTT broker — check host and port")
             if body[1]:

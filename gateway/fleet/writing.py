@@ -268,6 +268,8 @@ class Writer:
         """The days of which the gateway says something else than the database. Raises
         DatabaseError.
         """
+        if not taken.message.digests:
+            return []
         digests = [
             each
             for each in taken.message.digests[:MAX_DIGESTS]

@@ -17,7 +17,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "any number of machines. pack: what `run` does by itself with months of long ago: they are "
         "kept in an eighth of the room. sites list: the homes. sites add NAME…: adds homes, and "
         "makes a login and a section of gateway.yaml for each. sites remove NAME…: takes nothing "
-        "from them any more. Exit code 1 where something is wrong, which is said."
+        "from them any more. report: what a month came to, of each asset or home. export SITE: all "
+        "that there is of a home, as a ZIP file. forget SITE: deletes all of it. Exit code 1 where "
+        "something is wrong, which is said."
     )
     parser.epilog = (
         "examples:\n"
@@ -25,16 +27,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway --config /etc/meter-gateway-fleet fleet sites add home-12 --output homes\n"
         "  meter-gateway --config /etc/meter-gateway-fleet fleet sites add --csv homes.csv\n"
         "  meter-gateway --config /etc/meter-gateway-fleet fleet sites list\n"
-        "  meter-gateway --config /etc/meter-gateway-fleet fleet run"
+        "  meter-gateway --config /etc/meter-gateway-fleet fleet run\n"
+        "  meter-gateway --config /etc/meter-gateway-fleet fleet report --month 2026-03 "
+        "--output march.xlsx\n"
+        "  meter-gateway --config /etc/meter-gateway-fleet fleet export home-12"
     )
     parser.add_argument(
-        "action", choices=["init", "check", "run", "sites", "pack"], help="what to do"
+        "action",
+        choices=["init", "check", "run", "sites", "pack", "report", "export", "forget"],
+        help="what to do",
     )
     parser.add_argument(
         "words",
         nargs="*",
         metavar="WORD",
-        help="of sites: list (default), add or remove, and the names of sites",
+        help="of sites: list (default), add or remove, and the names of sites; of export and "
+        "forget: the site",
     )
     parser.add_argument(
         "--csv",
@@ -46,17 +54,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output",
         type=Path,
-        metavar="DIR",
+        metavar="PATH",
         help="init, sites add, sites remove: the folder for what the broker and the homes get "
-        "(default: fleet-files in the present folder)",
-        default=Path("fleet-files"),
+        "(default: fleet-files in the present folder). report, export: the file, .csv, .xlsx or "
+        ".parquet, or .zip (default: named after the month or the site)",
     )
+    _add_storage(parser)
     parser.add_argument(
         "--admin",
         type=lambda text: Path(text).absolute(),
         metavar="FILE",
-        help="init: file with the login of a user who may make schemas and roles (default: the "
-        "collectors' own)",
+        help="init, forget: file with the login of a user who may make schemas and roles, or "
+        "delete (default: the collectors' own)",
     )
     parser.add_argument(
         "--log-level",
@@ -65,6 +74,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="run: least important line to log",
     )
     parser.set_defaults(usage_error=parser.error)
+
+
+def _add_storage(parser: argparse.ArgumentParser) -> None:
+    """Of report, export and forget."""
+    parser.add_argument("--month", metavar="YYYY-MM", help="report: the month")
+    parser.add_argument(
+        "--by", choices=["asset", "home"], default="asset", help="report: a row for each of these"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="report, export: replace a file that is there"
+    )
+    parser.add_argument("--yes", action="store_true", help="forget: do not ask")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
             "this needs psycopg, which is not installed here: pip install 'meter-gateway[fleet]' "
             "on the community's server (not on a box)"
         )
-    if args.words and args.action != "sites":
+    if args.words and args.action not in ("sites", "export", "forget"):
         args.usage_error(f"{args.action} takes no further words: {' '.join(args.words)}")
     from gateway.cli.fleet import actions
 

@@ -34,6 +34,8 @@ SILENT_S = 1800
 def act(args: argparse.Namespace) -> int:
     """Returns the exit code. Raises Refused, ConfigError."""
     settings = load(args.config)
+    if args.action in ("init", "sites") and args.output is None:
+        args.output = Path("fleet-files")
     try:
         match args.action:
             case "init":
@@ -44,6 +46,12 @@ def act(args: argparse.Namespace) -> int:
                 return _run(settings, args)
             case "pack":
                 return asyncio.run(storage.pack(settings))
+            case "report":
+                return asyncio.run(storage.report(settings, args))
+            case "export":
+                return asyncio.run(storage.export(settings, args))
+            case "forget":
+                return asyncio.run(storage.forget(settings, args))
             case _:
                 return asyncio.run(_sites(settings, args))
     except DatabaseError as error:

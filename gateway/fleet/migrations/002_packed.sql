@@ -49,6 +49,10 @@ COMMENT ON TABLE fleet.asset_late IS 'What came for a month that was packed alre
 CREATE TABLE fleet.meter_late (LIKE fleet.meter_slots INCLUDING ALL);
 COMMENT ON TABLE fleet.meter_late IS 'What came for a month that was packed already; rows as in fleet.meter_slots.';
 
+-- Few slots have a second revision: whether one has is looked up in an index of these alone.
+CREATE INDEX asset_slots_revised ON fleet.asset_slots (asset, slot) WHERE revision > 0;
+CREATE INDEX meter_slots_revised ON fleet.meter_slots (series, slot) WHERE revision > 0;
+
 CREATE TABLE fleet.packed (
     parent text NOT NULL,
     month timestamptz NOT NULL,
@@ -80,13 +84,12 @@ BEGIN
 END
 $$;
 
--- Packs those whose number is from … to …, or is one of these, in the unfinished table of that month; gives how many slots these are. In the same
+-- Packs those whose number is from … to …, or is one of these, from one table into another; gives how many slots these are. In the same
 -- statement count and sums of what there was and of what is kept are compared, for each asset or series: where one differs it is an error.
-CREATE FUNCTION fleet.pack_some(parent text, month timestamptz, above integer, upto integer, these integer[]) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET work_mem = '64MB' SET jit = off
+CREATE FUNCTION fleet.pack_some(parent text, source text, target text, above integer, upto integer, these integer[]) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET work_mem = '128MB' SET jit = off
 AS $$
 DECLARE
-    name text := to_char(month, 'YYYY_MM');
     wanted text := CASE WHEN these IS NULL THEN '%1$s > $1 AND %1$s <= $2' ELSE '%1$s = ANY($3)' END;
     query text;
     kept bigint;
@@ -100,10 +103,10 @@ BEGIN
 WITH newest AS MATERIALIZED (
     SELECT DISTINCT ON (asset, kind, slot) asset, kind, slot, length_s, store, energy_uwh, uncertainty_uwh, received, revision, quality,
         (slot AT TIME ZONE 'UTC')::date AS day, (extract(epoch FROM slot)::bigint % 86400)::integer AS of_day_s
-    FROM fleet.$q$ || quote_ident('asset_slots_' || name) || $q$ WHERE $q$ || format(wanted, 'asset') || $q$
+    FROM $q$ || source || $q$ WHERE $q$ || format(wanted, 'asset') || $q$
     ORDER BY asset, kind, slot, revision DESC
 ), packed AS (
-    INSERT INTO fleet.$q$ || quote_ident('asset_days_' || name) || $q$ AS d
+    INSERT INTO $q$ || target || $q$ AS d
         (day, asset, length_s, store, kind, at, energy_uwh, uncertainty_uwh, received_min, revision, quality)
     SELECT day, asset, length_s, store, kind,
         CASE WHEN count(*) < 86400 / length_s THEN array_agg(of_day_s / length_s) END,
@@ -136,10 +139,10 @@ WITH newest AS MATERIALIZED (
     SELECT DISTINCT ON (series, slot) series, slot, length_s, store, energy_uwh, uncertainty_uwh, begin_register_uwh, end_register_uwh, received,
         samples, largest_gap_ms, revision, coverage_permille, quality, method, clock,
         (slot AT TIME ZONE 'UTC')::date AS day, (extract(epoch FROM slot)::bigint % 86400)::integer AS of_day_s
-    FROM fleet.$q$ || quote_ident('meter_slots_' || name) || $q$ WHERE $q$ || format(wanted, 'series') || $q$
+    FROM $q$ || source || $q$ WHERE $q$ || format(wanted, 'series') || $q$
     ORDER BY series, slot, revision DESC
 ), packed AS (
-    INSERT INTO fleet.$q$ || quote_ident('meter_days_' || name) || $q$ AS d
+    INSERT INTO $q$ || target || $q$ AS d
         (day, series, length_s, store, at, unlike_uwh, uncertainty_uwh, begin_register_uwh, end_register_uwh, received_min, samples, largest_gap_ms,
         revision, coverage_permille, quality, method, clock)
     SELECT day, series, length_s, store,
@@ -164,13 +167,13 @@ WITH newest AS MATERIALIZED (
 ), before AS (
     SELECT series AS id, count(*) AS slots, count(energy_uwh) AS known, sum(energy_uwh) AS energy, sum(uncertainty_uwh) AS uncertainty,
         sum(revision) AS revisions, sum(extract(epoch FROM slot)::bigint) AS begins, sum(begin_register_uwh) AS begun, sum(end_register_uwh) AS ended,
-        sum(samples) AS samples, sum(coverage_permille) AS coverage
+        sum(samples::bigint + coverage_permille) AS told
     FROM newest GROUP BY series
 ), after AS (
     SELECT series AS id, count(*) AS slots, count(energy_uwh) AS known, sum(energy_uwh) AS energy, sum(uncertainty_uwh) AS uncertainty,
-        sum(revision) AS revisions, sum(begins) AS begins, sum(begun) AS begun, sum(ended) AS ended, sum(samples) AS samples, sum(coverage) AS coverage
+        sum(revision) AS revisions, sum(begins) AS begins, sum(begun) AS begun, sum(ended) AS ended, sum(told) AS told
     FROM (
-        SELECT series, e.ended, e.samples, e.uncertainty_uwh, coalesce(e.revision, 0) AS revision, coalesce(e.coverage, 1000) AS coverage, r.begun,
+        SELECT series, e.ended, e.samples::bigint + coalesce(e.coverage, 1000) AS told, e.uncertainty_uwh, coalesce(e.revision, 0) AS revision, r.begun,
             (day - date '1970-01-01') * 86400::bigint + coalesce(e.at, e.n - 1) * length_s AS begins,
             e.ended - r.begun + CASE WHEN packed.unlike_uwh IS NULL THEN 0 ELSE e.unlike_uwh END AS energy_uwh
         FROM packed, LATERAL unnest(packed.at, packed.unlike_uwh, packed.uncertainty_uwh, packed.revision, packed.begin_register_uwh,
@@ -185,7 +188,7 @@ $q$;
     END IF;
     EXECUTE query INTO kept, wrong USING above, upto, these;
     IF wrong > 0 THEN
-        RAISE EXCEPTION '% of % in %: what was packed is not what there was; nothing of it is kept', wrong, parent, name;
+        RAISE EXCEPTION '% of %: what was packed is not what there was; nothing of it is kept', wrong, source;
     END IF;
     RETURN kept;
 END
@@ -228,6 +231,8 @@ AS $$
 DECLARE
     above integer;
     upto integer;
+    source text := format('fleet.%I', parent || '_' || to_char(month, 'YYYY_MM'));
+    target text := replace(source, '_slots_', '_days_');
 BEGIN
     SELECT last_id INTO above FROM fleet.packed p WHERE p.parent = pack_next.parent AND p.month = pack_next.month AND done_at IS NULL FOR UPDATE;
     IF parent = 'asset_slots' THEN
@@ -238,7 +243,7 @@ BEGIN
     IF upto IS NULL THEN
         RETURN false;
     END IF;
-    UPDATE fleet.packed p SET slots = slots + fleet.pack_some(pack_next.parent, pack_next.month, above, upto, NULL), last_id = upto
+    UPDATE fleet.packed p SET slots = slots + fleet.pack_some(pack_next.parent, source, target, above, upto, NULL), last_id = upto
         WHERE p.parent = pack_next.parent AND p.month = pack_next.month;
     RETURN true;
 END
@@ -271,7 +276,8 @@ BEGIN
         EXECUTE format(
             'WITH gone AS (DELETE FROM fleet.%I WHERE %I = ANY($1) RETURNING cardinality(received_min) AS n) SELECT coalesce(sum(n), 0) FROM gone',
             days || '_' || name, id_name) INTO before USING again;
-        UPDATE fleet.packed p SET slots = slots - before + fleet.pack_some(pack_end.parent, pack_end.month, NULL, NULL, again)
+        UPDATE fleet.packed p SET slots = slots - before + fleet.pack_some(
+                pack_end.parent, format('fleet.%I', pack_end.parent || '_' || name), format('fleet.%I', days || '_' || name), NULL, NULL, again)
             WHERE p.parent = pack_end.parent AND p.month = pack_end.month;
     END IF;
     IF NOT is_last OR EXISTS (SELECT FROM fleet.packing_again a WHERE a.parent = pack_end.parent AND a.month = pack_end.month) THEN
@@ -285,6 +291,73 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fleet.pack_end IS 'In one transaction: what came meanwhile is packed as well, the packed rows take the place of the others, and those are dropped. False: there is more to pack, call it again.';
+
+-- A home that joins brings its history, most of it of months that are packed.
+CREATE FUNCTION fleet.pack_late(parent text, many integer, settled interval) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '2s'
+AS $$
+DECLARE
+    ids integer[];
+    kept bigint;
+BEGIN
+    IF parent = 'asset_slots' THEN
+        SELECT array_agg(asset) INTO ids FROM (
+            SELECT asset FROM fleet.asset_late GROUP BY asset HAVING max(received) < now() - settled ORDER BY asset LIMIT many) next;
+    ELSE
+        SELECT array_agg(series) INTO ids FROM (
+            SELECT series FROM fleet.meter_late GROUP BY series HAVING max(received) < now() - settled ORDER BY series LIMIT many) next;
+    END IF;
+    IF ids IS NULL THEN
+        RETURN 0;
+    END IF;
+    IF parent = 'asset_slots' THEN
+        -- Whoever has a late row to write looks, once this is done, whether it is packed.
+        LOCK TABLE fleet.asset_late IN SHARE ROW EXCLUSIVE MODE;
+        CREATE TEMP TABLE late_assets (LIKE fleet.asset_slots) ON COMMIT DROP;
+        INSERT INTO pg_temp.late_assets SELECT * FROM fleet.asset_late WHERE asset = ANY (ids);
+        DELETE FROM fleet.asset_late WHERE asset = ANY (ids);
+        WITH old AS (
+            DELETE FROM fleet.asset_days d USING (
+                SELECT DISTINCT asset, kind, (slot AT TIME ZONE 'UTC')::date AS day FROM pg_temp.late_assets) l
+            WHERE d.asset = l.asset AND d.kind = l.kind AND d.day = l.day RETURNING d.*)
+        INSERT INTO pg_temp.late_assets
+            (slot, energy_uwh, uncertainty_uwh, received, asset, store, length_s, revision, kind, quality)
+        SELECT t.slot, e.energy_uwh, e.uncertainty_uwh, t.slot + make_interval(mins => e.received_min), d.asset, d.store, d.length_s,
+            coalesce(e.revision, 0::smallint), d.kind, coalesce(e.quality, 'm')
+        FROM old d,
+            LATERAL unnest(d.at, d.energy_uwh, d.uncertainty_uwh, d.revision, d.quality, d.received_min)
+                WITH ORDINALITY AS e(at, energy_uwh, uncertainty_uwh, revision, quality, received_min, n),
+            LATERAL (SELECT to_timestamp((d.day - date '1970-01-01') * 86400::bigint + coalesce(e.at, e.n - 1) * d.length_s)) AS t(slot);
+        kept := fleet.pack_some(parent, 'pg_temp.late_assets', 'fleet.asset_days', NULL, NULL, ids);
+        DROP TABLE pg_temp.late_assets;
+    ELSE
+        LOCK TABLE fleet.meter_late IN SHARE ROW EXCLUSIVE MODE;
+        CREATE TEMP TABLE late_meters (LIKE fleet.meter_slots) ON COMMIT DROP;
+        INSERT INTO pg_temp.late_meters SELECT * FROM fleet.meter_late WHERE series = ANY (ids);
+        DELETE FROM fleet.meter_late WHERE series = ANY (ids);
+        WITH old AS (
+            DELETE FROM fleet.meter_days d USING (
+                SELECT DISTINCT series, (slot AT TIME ZONE 'UTC')::date AS day FROM pg_temp.late_meters) l
+            WHERE d.series = l.series AND d.day = l.day RETURNING d.*)
+        INSERT INTO pg_temp.late_meters
+            (slot, energy_uwh, uncertainty_uwh, begin_register_uwh, end_register_uwh, received, series, store, length_s, samples,
+            largest_gap_ms, revision, coverage_permille, quality, method, clock)
+        SELECT t.slot, e.ends - r.begins + CASE WHEN d.unlike_uwh IS NULL THEN 0 ELSE e.unlike END, e.uncertainty, r.begins, e.ends,
+            t.slot + make_interval(mins => e.received_min), d.series, d.store, d.length_s, e.samples, e.gap_ms, coalesce(e.revision, 0::smallint),
+            coalesce(e.coverage, 1000::smallint), coalesce(e.quality, 'm'), coalesce(e.method, 'c'), coalesce(e.clock, 'k')
+        FROM old d,
+            LATERAL unnest(d.at, d.unlike_uwh, d.uncertainty_uwh, d.begin_register_uwh, d.end_register_uwh, d.received_min, d.samples,
+                d.largest_gap_ms, d.revision, d.coverage_permille, d.quality, d.method, d.clock)
+                WITH ORDINALITY AS e(at, unlike, uncertainty, begins, ends, received_min, samples, gap_ms, revision, coverage, quality, method, clock, n),
+            LATERAL (SELECT coalesce(e.begins, d.end_register_uwh[e.n - 1]) AS begins) r,
+            LATERAL (SELECT to_timestamp((d.day - date '1970-01-01') * 86400::bigint + coalesce(e.at, e.n - 1) * d.length_s)) AS t(slot);
+        kept := fleet.pack_some(parent, 'pg_temp.late_meters', 'fleet.meter_days', NULL, NULL, ids);
+        DROP TABLE pg_temp.late_meters;
+    END IF;
+    RETURN kept;
+END
+$$;
+COMMENT ON FUNCTION fleet.pack_late IS 'Packs what came late of so many assets or series, of which nothing has come for a while; gives how many slots that are, with those of the same days that were packed before. 0: there are none.';
 
 -- As in 001, but for months that are packed: what comes for these is late.
 CREATE OR REPLACE FUNCTION fleet.add_month(of timestamptz) RETURNS boolean
@@ -376,7 +449,7 @@ CREATE OR REPLACE VIEW fleet.measurements AS
     JOIN fleet.sites ON sites.id = assets.site
     WHERE s.kind = 'm' AND NOT EXISTS (
         SELECT FROM fleet.asset_slots n
-        WHERE n.asset = s.asset AND n.slot = s.slot AND n.kind = s.kind AND n.revision > s.revision
+        WHERE n.asset = s.asset AND n.slot = s.slot AND n.kind = s.kind AND n.revision > s.revision AND n.revision > 0
     )
     UNION ALL
     SELECT sites.name, assets.uuid, s.slot, s.length_s, s.energy_uwh, s.uncertainty_uwh, s.revision,
@@ -387,7 +460,7 @@ CREATE OR REPLACE VIEW fleet.measurements AS
     JOIN fleet.sites ON sites.id = assets.site
     WHERE s.kind = 'm' AND NOT EXISTS (
         SELECT FROM fleet.asset_late n
-        WHERE n.asset = s.asset AND n.slot = s.slot AND n.kind = s.kind AND n.revision > s.revision
+        WHERE n.asset = s.asset AND n.slot = s.slot AND n.kind = s.kind AND n.revision > s.revision AND n.revision > 0
     )
     UNION ALL
     SELECT sites.name, assets.uuid, t.slot, d.length_s, e.energy_uwh, e.uncertainty_uwh, coalesce(e.revision, 0::smallint),
@@ -416,7 +489,7 @@ CREATE OR REPLACE VIEW fleet.meters AS
     JOIN fleet.series ON series.id = s.series
     JOIN fleet.sites ON sites.id = series.site
     WHERE NOT EXISTS (
-        SELECT FROM fleet.meter_slots n WHERE n.series = s.series AND n.slot = s.slot AND n.revision > s.revision
+        SELECT FROM fleet.meter_slots n WHERE n.series = s.series AND n.slot = s.slot AND n.revision > s.revision AND n.revision > 0
     )
     UNION ALL
     SELECT sites.name, series.meter, CASE series.direction WHEN 'i' THEN 'import' ELSE 'export' END, series.serial,
@@ -430,7 +503,7 @@ CREATE OR REPLACE VIEW fleet.meters AS
     JOIN fleet.series ON series.id = s.series
     JOIN fleet.sites ON sites.id = series.site
     WHERE NOT EXISTS (
-        SELECT FROM fleet.meter_late n WHERE n.series = s.series AND n.slot = s.slot AND n.revision > s.revision
+        SELECT FROM fleet.meter_late n WHERE n.series = s.series AND n.slot = s.slot AND n.revision > s.revision AND n.revision > 0
     )
     UNION ALL
     SELECT sites.name, series.meter, CASE series.direction WHEN 'i' THEN 'import' ELSE 'export' END, series.serial,
@@ -453,6 +526,16 @@ CREATE OR REPLACE VIEW fleet.meters AS
         LATERAL (SELECT coalesce(e.begin_register_uwh, d.end_register_uwh[e.n - 1])) AS r(begins_uwh)
     WHERE NOT EXISTS (SELECT FROM fleet.meter_late n WHERE n.series = d.series AND n.slot = t.slot);
 COMMENT ON VIEW fleet.meters IS 'What each direction of each meter counted in each slot: the newest revisions, packed or not. Where old months are asked for, say the day (UTC) as well as the slot: packed rows are found by it.';
+
+-- --- homes that are gone -----------------------------------------------------------------------------
+
+CREATE TABLE fleet.forgotten (
+    reference uuid PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    by text NOT NULL DEFAULT session_user,
+    rows jsonb NOT NULL
+);
+COMMENT ON TABLE fleet.forgotten IS 'That all of a home was deleted: when, by which user of the database, and how many rows of each table. Which home it was is not in it.';
 
 -- --- local days -------------------------------------------------------------------------------------
 

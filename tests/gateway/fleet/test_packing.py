@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,12 +16,14 @@ import pytest
 from gateway.cli.main import main
 from gateway.fleet.database import Connection, connect
 from gateway.fleet.inbox import Delivered
-from gateway.fleet.packing import Packing, due
+from gateway.fleet.packing import MANY, Packing, due
 from gateway.fleet.settings import FleetSettings
 from gateway.fleet.writing import Reply, Taken, Writer
 from gateway.outbox.fleet.messages import AssetRow, AssetRows, Digest
-from tests.gateway.fleet.homes import SLOT_S, Home, asset_of
+from tests.gateway.delivery.mosquitto import Broker
+from tests.gateway.fleet.homes import SLOT_S, Home, asset_of, until
 from tests.gateway.fleet.postgres import Postgres
+from tests.gateway.fleet.test_chaos import two_collectors
 from tests.gateway.fleet.test_collector import add_sites
 
 pytestmark = pytest.mark.xdist_group("postgres")
@@ -197,6 +199,41 @@ async def test_what_comes_for_a_packed_month_is_the_same_a_clash_or_late(
     assert reply.ack.ask == [(OLD_S + DAY_S, OLD_S + 2 * DAY_S - 1)]
 
 
+async def test_what_came_late_is_packed_once_it_has_settled(
+    connection: Connection, settings: FleetSettings, postgres: Postgres
+) -> None:
+    """Of a home that has a packed month already, and of one that joins with its history."""
+    database = add_sites(postgres, settings, "home-1", "home-2")
+    await connection.execute("SET ROLE fleet_collector")
+    writer, home, new = Writer(), Home("home-1"), Home("home-2", seed=3)
+    for n in range(50):
+        home.close(OLD_S + n * SLOT_S)
+    await deliver(connection, writer, home)
+    await Packing(settings, pause=0).once()
+    home.close(OLD_S + 3 * SLOT_S, revision=1)
+    home.close(OLD_S + 3 * SLOT_S, revision=2)
+    home.close(OLD_S + 70 * SLOT_S)
+    for n in range(192):
+        new.close(OLD_S + n * SLOT_S)
+    for each in (home, new):
+        await deliver(connection, writer, each)
+    before = whole(postgres, settings), days(postgres, settings)
+    late = "SELECT (SELECT count(*) FROM fleet.asset_late), (SELECT count(*) FROM fleet.meter_late)"
+    assert postgres.rows(late, dbname=database) == [((3 + 192) * 2,) * 2]
+    await Packing(settings, pause=0).once()
+    assert postgres.rows(late, dbname=database) == [((3 + 192) * 2,) * 2], "it may go on"
+    await Packing(settings, pause=0, settled=timedelta(0)).once()
+    assert postgres.rows(late, dbname=database) == [(0, 0)]
+    assert (whole(postgres, settings), days(postgres, settings)) == before
+    packed = "SELECT count(*), sum(cardinality(energy_uwh))::int FROM fleet.asset_days"
+    assert postgres.rows(packed, dbname=database) == [(2 + 2 * 2, (51 + 192) * 2)]
+    again = Home("home-2", truth=dict(new.truth), seed=3)
+    again.seq, again.changes = 192, {n + 1: OLD_S + n * SLOT_S for n in range(192)}
+    await deliver(connection, writer, again)
+    assert (whole(postgres, settings), days(postgres, settings)) == before
+    assert postgres.rows(late, dbname=database) == [(0, 0)]
+
+
 async def test_what_comes_while_a_month_is_packed_is_packed_with_it(
     connection: Connection, settings: FleetSettings, postgres: Postgres
 ) -> None:
@@ -264,7 +301,7 @@ async def test_a_local_day_has_92_96_or_100_slots(
 async def test_a_kill_in_the_middle_of_packing_loses_and_doubles_nothing(
     connection: Connection, settings: FleetSettings, postgres: Postgres
 ) -> None:
-    names = [f"home-{n}" for n in range(120)]
+    names = [f"home-{n}" for n in range(160)]
     database = add_sites(postgres, settings, *names)
     with postgres.connect(database) as own:
         own.execute("INSERT INTO fleet.stores (site, name) SELECT id, 's' FROM fleet.sites")
@@ -278,9 +315,20 @@ async def test_a_kill_in_the_middle_of_packing_loses_and_doubles_nothing(
             "now(), a.id, 1, 900, 0, 'm', 'm' FROM fleet.assets a, generate_series(0, 95) k",
             (OLD_S,),
         )
+        # So slow that it is in the middle of the next transaction when it is killed.
+        month = datetime.fromtimestamp(OLD_S, UTC).replace(day=1)
+        own.execute("SELECT fleet.pack_begin('asset_slots', %s)", (month,))
+        own.execute(
+            "CREATE FUNCTION fleet.slow() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN PERFORM pg_sleep(1.5); RETURN NEW; END'"
+        )
+        own.execute(
+            f"CREATE TRIGGER slow BEFORE INSERT ON fleet.asset_days_{month:%Y_%m} FOR EACH ROW "
+            f"WHEN (NEW.asset IN ({MANY} + 50, 2 * {MANY} + 50)) EXECUTE FUNCTION fleet.slow()"
+        )
     before = whole(postgres, settings)[0]
-    # It is killed once one transaction is done, then after two more; the third time it ends.
-    for last_id in (100, 300, None):
+    # It is killed once one transaction is done, then after another; the third time it ends.
+    for last_id in (MANY, 2 * MANY, None):
         with (settings.folder / "pack.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "gateway", "--config", str(settings.folder), "fleet", "pack",
@@ -298,8 +346,36 @@ async def test_a_kill_in_the_middle_of_packing_loses_and_doubles_nothing(
         assert whole(postgres, settings)[0] == before
     assert await due(connection, 60) == []
     assert postgres.rows("SELECT sum(slots)::int FROM fleet.packed", dbname=database) == [
-        (480 * 96,)
+        (640 * 96,)
     ]
+
+
+async def test_what_is_due_is_packed_by_a_collector_while_it_stores(
+    fleet: FleetSettings, broker: Broker, postgres: Postgres
+) -> None:
+    database = add_sites(postgres, fleet, "home-1")
+    home = Home("home-1")
+    for n in range(8):
+        home.close(OLD_S + n * SLOT_S)
+    connection = await connect(fleet)
+    await deliver(connection, Writer(), home)
+    await connection.close()
+    home.close(OLD_S, revision=1)
+    home.close(NOW_S)
+    async with two_collectors(fleet.folder) as collectors:
+        task = asyncio.create_task(home.deliver(broker.port, NOW_S))
+        await until(lambda: not home.changes, f"all is stored\n{collectors.log()}")
+        task.cancel()
+        done = "SELECT count(*) FROM fleet.packed WHERE done_at IS NOT NULL"
+        await until(
+            lambda: postgres.rows(done, dbname=database) == [(2,)],
+            f"both tables are packed\n{collectors.log()}",
+        )
+        assert "packed " in collectors.log()
+    newest = {key[:2]: uwh for key, uwh in sorted(home.truth.items(), key=lambda each: each[0][2])}
+    assert {
+        (str(row[1]), int(row[2].timestamp())): row[4] for row in whole(postgres, fleet)[0]
+    } == newest
 
 
 def test_nothing_that_differs_is_packed(

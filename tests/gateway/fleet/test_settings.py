@@ -28,6 +28,7 @@ def test_what_is_not_said_is_safe(tmp_path: Path) -> None:
     assert settings.file.broker.port == 8883
     assert settings.file.database.tls == "verify-full"
     assert settings.file.broker.shared == "auto"
+    assert (settings.file.timezone, settings.file.pack_after_days) == ("UTC", 60)
     assert "sesame" not in repr(settings)
     login = settings.login("b.credentials")
     assert login is not None
@@ -39,13 +40,23 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
 topic: "mg/#"
 broker: {host: "mqtt://broker.example", prot: 1883}
 database: {host: db.example, tls: maybe}
+timezone: Europe/Berlin-Mitte
+pack_after_days: 3
 """
     with pytest.raises(ConfigError) as error:
         load(write(tmp_path, text))
     told = str(error.value)
-    for part in ("topic", "is a URL, not a host", "prot", "name", "maybe"):
+    for part in (
+        "topic",
+        "is a URL, not a host",
+        "prot",
+        "name",
+        "maybe",
+        "Europe/Berlin",
+        "pack_after_days",
+    ):
         assert part in told
-    assert len(error.value.problems) == 5
+    assert len(error.value.problems) == 7
 
 
 def test_files_that_are_missing_open_or_useless_are_named(tmp_path: Path) -> None:
