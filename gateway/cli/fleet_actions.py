@@ -16,6 +16,7 @@ from uuid import UUID
 
 from gateway.cli.terminal import Refused, print_table
 from gateway.fleet import migrating, provisioning, sites
+from gateway.fleet.aggregator.aggregator import Aggregator
 from gateway.fleet.broker import broker_of, deals_out, words
 from gateway.fleet.collector import Collector
 from gateway.fleet.database import Connection, DatabaseError, NotReady, connect
@@ -67,7 +68,11 @@ async def _collect(settings: FleetSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
-        await collector.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(collector.run())
+            if (exchange := settings.file.exchange) is not None:
+                aggregator = Aggregator(settings, exchange, collector.name, collector.tell)
+                tasks.create_task(aggregator.run())
     counts = collector.writer.counts
     logging.getLogger(__name__).info(
         "ends: %d messages, %d rows stored in %d commits; what is not acknowledged comes again",

@@ -28,6 +28,7 @@ from gateway.fleet.settings import FleetSettings
 from gateway.fleet.sharing import collector_of
 from gateway.fleet.writing import Kept, Reply, Taken, Writer
 from gateway.outbox.fleet.messages import (
+    Ack,
     BadMessage,
     Status,
     decode_status,
@@ -124,6 +125,18 @@ class Collector:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
             tasks.create_task(self._store())
+
+    def tell(self, site: str, ack: Ack) -> bool:
+        """Hand a word for a site's gateway to the broker, QoS 0; whether it was."""
+        connection = self._outgoing.connection
+        if connection is None or connection.busy:
+            return False
+        try:
+            connection.publish(Message(topic_of(self._settings.topic, site, "ack"), encode(ack)), 0)
+        except (OSError, TooLong):
+            return False
+        connection.wake()
+        return True
 
     # --- the broker -------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ keys, so that two collectors that write the same ones wait for each other and ne
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
@@ -30,6 +30,7 @@ from gateway.fleet.checking import (
 from gateway.fleet.database import Connection, NoPartition, Unfit, translated
 from gateway.fleet.directory import Directory, SeriesName
 from gateway.fleet.inbox import Delivered
+from gateway.fleet.owing import Stored, owe
 from gateway.outbox.fleet.messages import Ack, BadMessage, Slots, Span, decode_slots
 
 _log = logging.getLogger(__name__)
@@ -143,6 +144,7 @@ class Writer:
         with translated():
             async with connection.transaction():
                 known, clashing = await _insert(connection, _ASSETS, assets)
+                await owe(connection, self._stored(batch))
                 known_meters, clashing_meters = await _insert(connection, _METERS, meters)
                 await _touch_stores(connection, self._touched(batch))
                 await _keep(connection, kept)
@@ -210,6 +212,19 @@ class Writer:
                 ]  # fmt: skip
         rows.sort(key=_ASSETS.key)
         return rows
+
+    def _stored(self, batch: Sequence[Taken]) -> Iterator[Stored]:
+        """The numbers that may be owed to the exchange, or not any more."""
+        for each in batch:
+            by_fleet = each.message.deliver == "fleet"
+            for item in each.checked.items:
+                asset, site = self.directory.asset(item.asset)
+                if site != each.site_id:
+                    continue
+                for row in item.rows:
+                    if by_fleet or row.revision:
+                        kind = KINDS[item.kind]
+                        yield Stored(asset, row.slot_s, kind, row.revision, by_fleet)
 
     def _meter_rows(self, batch: Sequence[Taken]) -> list[tuple[Any, ...]]:
         rows = []

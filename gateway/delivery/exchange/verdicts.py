@@ -17,7 +17,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.delivery.exchange.addresses import Addresses
 from gateway.delivery.exchange.beside import Beside, NobodyLoggedIn, NoWebsocket
@@ -27,7 +27,6 @@ from gateway.outbox.exchange.answers import answer_for, answer_of_batch
 from gateway.outbox.exchange.frames import MAX_FRAME_BYTES, Strange, verdict_in
 from gateway.outbox.format import Answer
 from gateway.outbox.item import Subject
-from gateway.store.known_uuids import KnownUuids
 from gateway.timing.backoff import Backoff
 from gateway.timing.utc import utc_seconds
 
@@ -93,6 +92,17 @@ class _Past:
     """When that was said last, Unix time."""
 
 
+class HeardBefore(Protocol):
+    """Whether an earlier run has heard verdicts."""
+
+    @property
+    def was_heard(self) -> bool:
+        """It has."""
+
+    def note_heard(self) -> None:
+        """They are heard now."""
+
+
 class Verdicts:
     """Of one exchange. `now` is Unix time, `jitter` gives random numbers from 0 to 1."""
 
@@ -108,9 +118,11 @@ class Verdicts:
         *,
         now: Callable[[], float],
         jitter: Callable[[], float],
-        known: KnownUuids,
+        known: HeardBefore,
+        max_frame_bytes: int = MAX_FRAME_BYTES,
     ) -> None:
         self._known = known
+        self._max_frame_bytes = max_frame_bytes
         self._expected_until_s = -inf
         """So long there should be a websocket, whatever the exchange says; by the loop's clock."""
         self._beside = beside
@@ -231,7 +243,7 @@ class Verdicts:
             began_s = _loop_s()
             try:
                 async with self._turn:
-                    socket = await self._beside.open_websocket(channel.path, MAX_FRAME_BYTES)
+                    socket = await self._beside.open_websocket(channel.path, self._max_frame_bytes)
                 await self._listen(channel, socket)
             except NoWebsocket as error:
                 self._lose(channel, str(error))
