@@ -25,6 +25,7 @@ from gateway.delivery.http_session import (
     Unreachable,
 )
 from gateway.outbox.dialect import Reply
+from gateway.outbox.exchange.frames import MAX_FRAME_BYTES
 from gateway.outbox.exchange.registry import MAX_BYTES
 from gateway.outbox.http_replies import asked_to_wait_s, parsed, refusal
 from gateway.outbox.receipt import complaint
@@ -58,9 +59,15 @@ class NobodyLoggedIn(LoginError):
 class Beside:
     """Of one exchange."""
 
-    def __init__(self, session: Session, max_bytes: int = MAX_BYTES) -> None:
-        """`max_bytes`: of an answer."""
+    def __init__(
+        self,
+        session: Session,
+        max_bytes: int = MAX_BYTES,
+        max_frame_bytes: int = MAX_FRAME_BYTES,
+    ) -> None:
+        """`max_bytes`: of an answer; `max_frame_bytes`: of a verdict."""
         self._session = session
+        self.max_frame_bytes = max_frame_bytes
         self._max_bytes = max_bytes
         self._client = session.client.another(max_bytes)
         self._renewal = asyncio.Lock()

@@ -24,7 +24,7 @@ from gateway.delivery.exchange.beside import Beside, NobodyLoggedIn, NoWebsocket
 from gateway.delivery.http_session import ExchangeError
 from gateway.monitoring.report import NOT_HEARD
 from gateway.outbox.exchange.answers import answer_for, answer_of_batch
-from gateway.outbox.exchange.frames import MAX_FRAME_BYTES, Strange, verdict_in
+from gateway.outbox.exchange.frames import Strange, verdict_in
 from gateway.outbox.format import Answer
 from gateway.outbox.item import Subject
 from gateway.timing.backoff import Backoff
@@ -119,10 +119,8 @@ class Verdicts:
         now: Callable[[], float],
         jitter: Callable[[], float],
         known: HeardBefore,
-        max_frame_bytes: int = MAX_FRAME_BYTES,
     ) -> None:
         self._known = known
-        self._max_frame_bytes = max_frame_bytes
         self._expected_until_s = -inf
         """So long there should be a websocket, whatever the exchange says; by the loop's clock."""
         self._beside = beside
@@ -243,7 +241,9 @@ class Verdicts:
             began_s = _loop_s()
             try:
                 async with self._turn:
-                    socket = await self._beside.open_websocket(channel.path, self._max_frame_bytes)
+                    socket = await self._beside.open_websocket(
+                        channel.path, self._beside.max_frame_bytes
+                    )
                 await self._listen(channel, socket)
             except NoWebsocket as error:
                 self._lose(channel, str(error))

@@ -70,6 +70,62 @@ class _HeardBefore:
         """They are heard now."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What an aggregator is made of."""
+
+    rules: Rules
+    dialect: Dialect
+    session: Session
+    beside: Beside
+    binding: Binding
+    addresses: Addresses
+    listener: Listener | None
+    sender: Sender
+
+    @classmethod
+    def of(
+        cls,
+        exchange: ExchangeSettings,
+        credentials: Callable[[], Credentials],
+        health: AggregatorHealth,
+        now: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> "_Parts":
+        """Not connected yet."""
+        slot_s, network = int(exchange.slot), str(exchange.canary_network)
+        rules = Rules(
+            # A login, the request, and as long again for what is still on its way then.
+            claim_s=3 * exchange.timeout,
+            beside_others_s=min(BESIDE_OTHERS_S, slot_s),
+            slot_s=slot_s,
+        )
+        dialect = Dialect(network, slot_s)
+        session = Session(exchange.url, credentials, exchange.timeout)
+        beside = Beside(session, MAX_REGISTRY_BYTES, MAX_FRAME_BYTES)
+        binding = Binding(WebApi(beside, network), exchange.aggregator)
+        addresses = Addresses({}, aggregator=True)
+        verdicts = listener = None
+        if exchange.hears_verdicts:
+            verdicts = Verdicts(
+                beside, network, addresses, now=now, jitter=jitter, known=_HeardBefore()
+            )
+            listener = Listener(verdicts, rules, health, now)
+        else:
+            health.verdicts = "off: accepted means taken by HTTP"
+        sender = Sender(
+            exchange,
+            HttpTransport(session, dialect, verdicts),
+            dialect,
+            rules,
+            health,
+            binding=binding,
+            now=now,
+            jitter=jitter,
+        )
+        return cls(rules, dialect, session, beside, binding, addresses, listener, sender)
+
+
 class Aggregator:
     """Delivers what is owed to the exchange of `settings`. `name` tells this process from others;
     `now` is Unix time, `jitter` gives random numbers from 0 to 1.
@@ -92,58 +148,20 @@ class Aggregator:
         self._now = now
         self._jitter = jitter
         self.health = AggregatorHealth(state_since_s=now())
-        slot_s, network = int(exchange.slot), str(exchange.canary_network)
-        self._rules = Rules(
-            # A login, the request, and as long again for what is still on its way then.
-            claim_s=3 * exchange.timeout,
-            beside_others_s=min(BESIDE_OTHERS_S, slot_s),
-            slot_s=slot_s,
-        )
-        self._dialect = Dialect(network, slot_s)
-        self._session = Session(exchange.url, self._credentials, exchange.timeout)
-        self._beside = Beside(self._session, MAX_REGISTRY_BYTES)
-        self._binding = Binding(WebApi(self._beside, network), exchange.aggregator)
-        self._addresses = Addresses({}, aggregator=True)
-        verdicts = Verdicts(
-            self._beside,
-            network,
-            self._addresses,
-            now=now,
-            jitter=jitter,
-            known=_HeardBefore(),
-            max_frame_bytes=MAX_FRAME_BYTES,
-        )
-        self._listener = (
-            Listener(verdicts, self._rules, self.health, now) if exchange.hears_verdicts else None
-        )
-        self._sender = Sender(
-            exchange,
-            HttpTransport(
-                self._session, self._dialect, verdicts if exchange.hears_verdicts else None
-            ),
-            self._dialect,
-            self._rules,
-            self.health,
-            aggregator=lambda: self._binding.aggregator,
-            doubt=self._binding.doubt,
-            now=now,
-            jitter=jitter,
-        )
-        if self._listener is None:
-            self.health.verdicts = "off: accepted means taken by HTTP"
+        self._parts = _Parts.of(exchange, self._credentials, self.health, now, jitter)
 
     async def run(self) -> None:
         """Until it is cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._with_database(self._sender.run))
+                tasks.create_task(self._with_database(self._parts.sender.run))
                 tasks.create_task(self._with_database(self._note_all))
                 tasks.create_task(self._with_database(self._tend_all))
-                if self._listener is not None:
-                    tasks.create_task(self._listener.run())
+                if self._parts.listener is not None:
+                    tasks.create_task(self._parts.listener.run())
         finally:
-            await self._session.aclose()
-            await self._beside.aclose()
+            await self._parts.session.aclose()
+            await self._parts.beside.aclose()
 
     def _credentials(self) -> Credentials:
         login = self._settings.login(self._exchange.credentials)
@@ -176,12 +194,14 @@ class Aggregator:
         loop_s = asyncio.get_running_loop().time
         alive_s = float("-inf")
         while True:
-            if self._listener is not None:
-                await self._listener.note(connection)
+            if self._parts.listener is not None:
+                await self._parts.listener.note(connection)
             if loop_s() - alive_s >= ALIVE_EVERY_S:
-                heard_for_s = None if self._listener is None else self._listener.heard_for_s()
-                if self._listener is not None:
-                    await self._listener.note(connection)
+                heard_for_s = (
+                    None if self._parts.listener is None else self._parts.listener.heard_for_s()
+                )
+                if self._parts.listener is not None:
+                    await self._parts.listener.note(connection)
                 health = self.health
                 await upkeep.note_alive(
                     connection, self.name, health.state, health.reason, heard_for_s
@@ -218,8 +238,8 @@ class Aggregator:
         while True:
             wait_s = TEND_EVERY_S
             try:
-                await self._binding.look(connection)
-                self._addresses.know_aggregator(self._binding.aggregator)
+                await self._parts.binding.look(connection)
+                self._parts.addresses.know_aggregator(self._parts.binding.aggregator)
                 leads = leads or await upkeep.lead(connection)
                 if leads:
                     await self._tend(connection)
@@ -238,33 +258,34 @@ class Aggregator:
 
     async def _tend(self, connection: Connection) -> None:
         """Raises DatabaseError, ExchangeError."""
-        now_s, slot_s, numbers = self._now(), self._rules.slot_s, self.health.numbers
+        now_s, slot_s, numbers = self._now(), self._parts.rules.slot_s, self.health.numbers
         answer_within_s = self._exchange.answer_within_s
         windows = self._windows(now_s)
         numbers["missed"] += await upkeep.miss_late(
-            connection, self._rules, windows.forecast_after_s, answer_within_s
+            connection, self._parts.rules, windows.forecast_after_s, answer_within_s
         )
         next_slot_s = (int(now_s // slot_s) + 1) * slot_s
-        resent = await upkeep.owe_unheard(connection, self._rules, answer_within_s, next_slot_s)
+        resent = await upkeep.owe_unheard(
+            connection, self._parts.rules, answer_within_s, next_slot_s
+        )
         numbers["resent"] += resent
         if resent:
             _log.warning("%d numbers: %s", resent, upkeep.NO_VERDICT)
-        while await self._binding.bind(connection):
+        while await self._parts.binding.bind(connection):
             pass
         settled_before_s = now_s - self._exchange.settlement - slot_s
         doubts = await upkeep.doubtful(connection, settled_before_s, 2 * answer_within_s, MAX_ASKED)
         if doubts:
-            await read_back(connection, self._beside, self._dialect, doubts)
+            await read_back(connection, self._parts.beside, self._parts.dialect, doubts)
 
     def _windows(self, now_s: float) -> Windows:
-        return Windows.at(now_s, self._dialect, self._rules.slot_s, self._exchange.kept, None)
+        return Windows.at(
+            now_s, self._parts.dialect, self._parts.rules.slot_s, self._exchange.kept, None
+        )
 
     async def _count(self, connection: Connection) -> None:
         measured_until_s = self._windows(self._now()).measured_until_s
-        found = await upkeep.counted(connection, measured_until_s)
-        health = self.health
-        health.owed, health.oldest_owed_s = found.owed, found.oldest_owed_s
-        health.unbound, health.silent = found.unbound, found.silent
+        self.health.counted = await upkeep.counted(connection, measured_until_s)
 
 
 MAX_ASKED = 20

@@ -2,12 +2,25 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 State = Literal["starting", "connected", "away", "refuses"]
 """away: it gives no answer, or no verdict. refuses: it does not take who we are, or anything that
 it is sent.
 """
+
+
+class Counted(NamedTuple):
+    """How it stands with what is owed, of all homes."""
+
+    owed: int = 0
+    """Numbers that the exchange is owed."""
+    oldest_owed_s: int | None = None
+    """Start of the oldest slot among them that may be sent by now."""
+    unbound: int = 0
+    """Assets for which the fleet's aggregator does not act in the exchange."""
+    silent: int = 0
+    """Assets whose numbers are taken without a verdict."""
 
 
 @dataclass(slots=True)
@@ -30,14 +43,8 @@ class AggregatorHealth:
     """Verdicts that were handed to the broker for their gateways."""
     batch_assets: int = 0
     """So many assets may ride in the next request."""
-    owed: int = 0
-    """Numbers that the whole fleet owes to the exchange, as this process last counted them."""
-    oldest_owed_s: int | None = None
-    """Start of the oldest slot among them that may be sent by now."""
-    unbound: int = 0
-    """Assets for which the fleet's aggregator does not act in the exchange."""
-    silent: int = 0
-    """Assets whose numbers are taken without a verdict."""
+    counted: Counted = field(default_factory=Counted)
+    """What the whole fleet owes, as this process last counted it."""
 
     def become(self, state: State, reason: str, now_s: float) -> bool:
         """Note how it is; whether that is news."""

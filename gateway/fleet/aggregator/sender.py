@@ -10,13 +10,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Never
 from uuid import uuid4
 
 from gateway.delivery.http_transport import HttpTransport
 from gateway.delivery.patience import Patience
 from gateway.fleet.aggregator import table
+from gateway.fleet.aggregator.binding import Binding
 from gateway.fleet.aggregator.health import AggregatorHealth, State
 from gateway.fleet.aggregator.numbers import Claim, Number, Size, Windows, parts_of
 from gateway.fleet.aggregator.settings import ExchangeSettings
@@ -38,9 +39,21 @@ LEAST_S = 0.1
 """A request with less time than this before a forecast's slot begins goes without it."""
 
 
+@dataclass(slots=True)
+class _Course:
+    """How it has gone since the start."""
+
+    is_met: bool = False
+    """The exchange has let us in."""
+    rejections: int = 0
+    """In a row."""
+    rest_at_s: float = 0.0
+    """When it is looked again at what is not of live slots, by the loop's clock."""
+
+
 class Sender:
-    """Of one exchange, by way of one aggregator. `now` is Unix time, `aggregator` gives the UUID
-    that it has there now; empty: not known.
+    """Of one exchange, by way of one aggregator. `now` is Unix time, `jitter` gives random numbers
+    from 0 to 1.
     """
 
     def __init__(
@@ -51,8 +64,7 @@ class Sender:
         rules: Rules,
         health: AggregatorHealth,
         *,
-        aggregator: Callable[[], str],
-        doubt: Callable[[], None],
+        binding: Binding,
         now: Callable[[], float],
         jitter: Callable[[], float],
     ) -> None:
@@ -61,16 +73,11 @@ class Sender:
         self._dialect = dialect
         self._rules = rules
         self._health = health
-        self._aggregator = aggregator
-        self._doubt = doubt
+        self._binding = binding
         self._now = now
         self._patience = Patience(jitter)
         self._size = Size()
-        self._rejections = 0
-        """In a row."""
-        self._rest_at_s = 0.0
-        self._is_met = False
-        """Whether it has let us in since the start."""
+        self._course = _Course()
 
     async def run(self, connection: Connection) -> Never:
         """For ever. Raises DatabaseError."""
@@ -78,7 +85,7 @@ class Sender:
         while True:
             if (wait_s := self._patience.retry_at_s - _loop_s()) > 0:
                 await asyncio.sleep(min(wait_s, LOOK_EVERY_S))
-            elif not self._is_met:
+            elif not self._course.is_met:
                 await self._greet()
             elif not await self._turn(connection):
                 await asyncio.sleep(LOOK_EVERY_S)
@@ -86,14 +93,14 @@ class Sender:
     async def _greet(self) -> None:
         problem = await self._transport.greet()
         if problem is None:
-            self._is_met = True
+            self._course.is_met = True
             self._become("connected", "")
         else:
             self._fail(problem)
 
     async def _turn(self, connection: Connection) -> bool:
         """Send once; whether there was anything. Raises DatabaseError."""
-        if not self._aggregator():
+        if not self._binding.aggregator:
             return False
         claim = await self._claim(connection)
         if not claim.numbers:
@@ -107,7 +114,7 @@ class Sender:
         """What goes next: live slots, then what is still settled, then the rest."""
         now_s, slot_s = self._now(), int(self._settings.slot)
         bounds: list[float | None] = [live_since_s(now_s, slot_s)]
-        if _loop_s() >= self._rest_at_s:
+        if _loop_s() >= self._course.rest_at_s:
             bounds += [now_s - self._settings.settlement, None]
         for since_s in bounds:
             windows = Windows.at(now_s, self._dialect, slot_s, self._settings.kept, since_s)
@@ -115,7 +122,7 @@ class Sender:
             if claim.numbers:
                 return claim
         if len(bounds) > 1:
-            self._rest_at_s = _loop_s() + REST_EVERY_S
+            self._course.rest_at_s = _loop_s() + REST_EVERY_S
         return Claim(uuid4())
 
     async def _deliver(self, connection: Connection, claim: Claim) -> Sequence[Number]:
@@ -171,14 +178,14 @@ class Sender:
         within_s = min([self._transport.timeout_s, *(each - now_s for each in closes_s)])
         if within_s < LEAST_S:
             return Retry("a forecast's slot begins", sent=False, answered=False, cause="time")
-        payload = {"aggregator_uuid": self._aggregator(), **batch.payload}
+        payload = {"aggregator_uuid": self._binding.aggregator, **batch.payload}
         return await self._transport.send(replace(batch, payload=payload), within_s)
 
     # --- how it goes ------------------------------------------------------------------------------
 
     def _works(self, numbers: Sequence[Number], *, is_accepted: bool) -> None:
         now_s = self._now()
-        self._rejections = 0
+        self._course.rejections = 0
         self._patience.succeed()
         self._size.taken()
         self._health.batch_assets = self._size.assets
@@ -201,8 +208,8 @@ class Sender:
 
     def _refuses_all(self, outcome: Rejected) -> bool:
         """Whether it has refused so much in a row that it is given time."""
-        self._rejections += 1
-        if self._rejections < MAX_REJECTIONS_IN_A_ROW:
+        self._course.rejections += 1
+        if self._course.rejections < MAX_REJECTIONS_IN_A_ROW:
             return False
         self._refuse_all(outcome)
         return True
@@ -211,7 +218,7 @@ class Sender:
         self._patience.fail(_loop_s())
         self._size.failed()
         if outcome.whole and not outcome.is_of_rights:
-            self._doubt()
+            self._binding.doubt()
         self._become("refuses", outcome.reason)
 
     def _fail(self, outcome: Retry) -> None:

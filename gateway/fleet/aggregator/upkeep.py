@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
+from gateway.fleet.aggregator.health import Counted
 from gateway.fleet.aggregator.table import MAX_AT_ONCE, MAX_REASON, Rules
 from gateway.fleet.database import Connection, translated
 
@@ -55,15 +56,6 @@ class Unbound(NamedTuple):
 
     asset: int
     uuid: UUID
-
-
-class Counted(NamedTuple):
-    """How much is owed, of the whole fleet."""
-
-    owed: int
-    oldest_owed_s: int | None
-    unbound: int
-    silent: int
 
 
 async def lead(connection: Connection) -> bool:
