@@ -72,7 +72,8 @@ test-long: .venv/dev.stamp
 	$(MAKE) simulate DAYS=$(or $(DAYS),200)
 	$(BIN)/python -m tests.benchmarks month soak
 
-# As root, with debootstrap, systemd-container, gnupg and qemu-user-static: boots Debian 12 and 13; arm64 in a folder.
+# As root, with debootstrap, systemd-container, gnupg, faketime, qemu-user-static and
+# gcc-arm-linux-gnueabihf: boots Debian 12 and 13; arm64 and armhf in a folder.
 test-system: .venv/dev.stamp
 	$(BIN)/python -m pytest tests/machines -m long
 
