@@ -42,6 +42,8 @@ from gateway.timing.backoff import Backoff
 _log = logging.getLogger(__name__)
 
 BACKOFF_S = (0.5, 15.0)
+STEADY_S = 30.0
+"""A connection that lasted so long has worked."""
 NOTE_EVERY_S = 1.0
 ALIVE_EVERY_S = 5.0
 """The others judge by it whether somebody listened."""
@@ -170,14 +172,17 @@ class Aggregator:
 
     async def _with_database(self, work: Callable[[Connection], Awaitable[Never]]) -> Never:
         backoff = Backoff(*BACKOFF_S, self._jitter)
+        loop_s = asyncio.get_running_loop().time
         while True:
             connection: Connection | None = None
+            began_s = loop_s()
             try:
                 connection = await connect(self._settings, f"meter-gateway fleet {self.name}")
                 await migrating.require(connection)
-                backoff.succeed()
                 await work(connection)
             except (DatabaseError, ConfigError) as error:
+                if loop_s() - began_s >= STEADY_S:
+                    backoff.succeed()
                 _log.log(
                     logging.INFO if backoff.failures else logging.WARNING,
                     "the aggregator's database: %s; trying again",

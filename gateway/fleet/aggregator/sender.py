@@ -47,6 +47,9 @@ class _Course:
     """The exchange has let us in."""
     rejections: int = 0
     """In a row."""
+    refuses_since_s: float | None = None
+    """Since when it refuses everything, by the loop's clock."""
+    first_rejection_s: float = 0.0
     rest_at_s: float = 0.0
     """When it is looked again at what is not of live slots, by the loop's clock."""
 
@@ -146,6 +149,8 @@ class Sender:
                         is_accepted=is_accepted,
                         reason=outcome.answer,
                     )
+                    if (since_s := self._course.refuses_since_s) is not None:
+                        await table.forget_refusals(connection, _loop_s() - since_s)
                     self._works(part, is_accepted=is_accepted)
                 case Rejected(whole=False) if len(part) > 1:
                     self._health.requests["refused"] += 1
@@ -185,7 +190,7 @@ class Sender:
 
     def _works(self, numbers: Sequence[Number], *, is_accepted: bool) -> None:
         now_s = self._now()
-        self._course.rejections = 0
+        self._course.rejections, self._course.refuses_since_s = 0, None
         self._patience.succeed()
         self._size.taken()
         self._health.batch_assets = self._size.assets
@@ -208,6 +213,8 @@ class Sender:
 
     def _refuses_all(self, outcome: Rejected) -> bool:
         """Whether it has refused so much in a row that it is given time."""
+        if not self._course.rejections:
+            self._course.first_rejection_s = _loop_s()
         self._course.rejections += 1
         if self._course.rejections < MAX_REJECTIONS_IN_A_ROW:
             return False
@@ -217,6 +224,8 @@ class Sender:
     def _refuse_all(self, outcome: Rejected) -> None:
         self._patience.fail(_loop_s())
         self._size.failed()
+        if self._course.refuses_since_s is None:
+            self._course.refuses_since_s = self._course.first_rejection_s or _loop_s()
         if outcome.whole and not outcome.is_of_rights:
             self._binding.doubt()
         self._become("refuses", outcome.reason)

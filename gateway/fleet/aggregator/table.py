@@ -156,6 +156,18 @@ async def note_refused(connection: Connection, number: Number, reason: str, rule
     return row is not None and row[0] == "r"
 
 
+async def forget_refusals(connection: Connection, within_s: float) -> None:
+    """What was refused while everything was proves nothing: it may go again at once. Raises
+    DatabaseError.
+    """
+    with translated():
+        await connection.execute(
+            "UPDATE fleet.deliveries SET refused = NULL, after = NULL "
+            "WHERE state = 'o' AND refused >= now() - make_interval(secs => %s)",
+            (within_s,),
+        )
+
+
 MAX_REASON = 300
 
 

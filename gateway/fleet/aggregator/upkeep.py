@@ -311,7 +311,7 @@ _MISS_LOST = _MISS.format(
 _MISS_LENGTH = _MISS.format("d.state = 'o' AND d.length_s <> %s")
 
 _DOUBTFUL = """
-WITH some AS (
+WITH days AS (
     SELECT d.asset, date_trunc('day', min(d.slot)) AS day FROM fleet.deliveries d
     WHERE d.state = 's' AND d.kind = 'm' AND d.slot < to_timestamp(%s)
         AND d.sent < now() - 2 * make_interval(secs => %s)
@@ -319,9 +319,9 @@ WITH some AS (
 )
 SELECT d.asset, a.uuid, extract(epoch FROM d.slot)::bigint, d.revision, greatest(d.energy_uwh, 0),
     d.transaction
-FROM some JOIN fleet.assets a ON a.id = some.asset
-JOIN fleet.deliveries d ON d.asset = some.asset AND d.state = 's' AND d.kind = 'm'
-    AND d.slot >= some.day AND d.slot < some.day + interval '1 day'
+FROM days JOIN fleet.assets a ON a.id = days.asset
+JOIN fleet.deliveries d ON d.asset = days.asset AND d.state = 's' AND d.kind = 'm'
+    AND d.slot >= days.day AND d.slot < days.day + interval '1 day'
 ORDER BY d.asset, d.slot
 """
 
