@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from uuid import UUID
 from gateway.cli.terminal import Refused, print_table
 from gateway.fleet import migrating, provisioning, sites
 from gateway.fleet.aggregator.aggregator import Aggregator
+from gateway.fleet.aggregator.findings import findings
 from gateway.fleet.broker import broker_of, deals_out, words
 from gateway.fleet.collector import Collector
 from gateway.fleet.database import Connection, DatabaseError, NotReady, connect
@@ -163,6 +165,9 @@ async def _check(settings: FleetSettings) -> int:
             for text in await _troubles(connection):
                 bad += 1
                 print(f"BAD  {text}")
+            for finding in await findings(connection, settings.file.exchange, time.time()):
+                bad += finding.is_bad
+                print(f"{'BAD ' if finding.is_bad else 'ok  '} {finding.text}")
     except DatabaseError as error:
         bad += 1
         print(f"BAD  database {settings.file.database.name}: {error}")

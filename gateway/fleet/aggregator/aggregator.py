@@ -279,7 +279,10 @@ class Aggregator:
         while await self._parts.binding.bind(connection):
             pass
         settled_before_s = now_s - self._exchange.settlement - slot_s
-        doubts = await upkeep.doubtful(connection, settled_before_s, 2 * answer_within_s, MAX_ASKED)
+        # What was sent during a slot is applied, and told, once the next one has begun.
+        doubts = await upkeep.doubtful(
+            connection, settled_before_s, slot_s + answer_within_s, MAX_ASKED
+        )
         if doubts:
             await read_back(connection, self._parts.beside, self._parts.dialect, doubts)
 

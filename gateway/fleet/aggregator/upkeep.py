@@ -127,13 +127,14 @@ async def miss_late(
 
 
 async def doubtful(
-    connection: Connection, settled_before_s: float, answer_within_s: float, assets: int
+    connection: Connection, settled_before_s: float, applied_after_s: float, assets: int
 ) -> list[Doubt]:
-    """Measurements of settled slots whose verdict never came, of a few assets: of each those of one
-    UTC day. Raises DatabaseError.
+    """Measurements of settled slots that were sent at least so long ago, and whose verdict never
+    came, of a few assets: of each those of one UTC day. Raises DatabaseError.
     """
+    values = {"settled": settled_before_s, "applied": applied_after_s, "assets": assets}
     with translated():
-        cursor = await connection.execute(_DOUBTFUL, (settled_before_s, answer_within_s, assets))
+        cursor = await connection.execute(_DOUBTFUL, values)
         return [Doubt(*row) for row in cast("list[Any]", await cursor.fetchall())]
 
 
@@ -310,20 +311,24 @@ _MISS_LOST = _MISS.format(
 )
 _MISS_LENGTH = _MISS.format("d.state = 'o' AND d.length_s <> %s")
 
-_DOUBTFUL = """
+_IS_DOUBTFUL = """
+    d.state = 's' AND d.kind = 'm' AND d.slot < to_timestamp(%(settled)s)
+    AND d.sent < now() - make_interval(secs => %(applied)s)
+"""
+
+_DOUBTFUL = f"""
 WITH days AS (
     SELECT d.asset, date_trunc('day', min(d.slot)) AS day FROM fleet.deliveries d
-    WHERE d.state = 's' AND d.kind = 'm' AND d.slot < to_timestamp(%s)
-        AND d.sent < now() - 2 * make_interval(secs => %s)
-    GROUP BY d.asset ORDER BY min(d.slot), d.asset LIMIT %s
+    WHERE {_IS_DOUBTFUL}
+    GROUP BY d.asset ORDER BY min(d.slot), d.asset LIMIT %(assets)s
 )
 SELECT d.asset, a.uuid, extract(epoch FROM d.slot)::bigint, d.revision, greatest(d.energy_uwh, 0),
     d.transaction
 FROM days JOIN fleet.assets a ON a.id = days.asset
-JOIN fleet.deliveries d ON d.asset = days.asset AND d.state = 's' AND d.kind = 'm'
+JOIN fleet.deliveries d ON d.asset = days.asset AND {_IS_DOUBTFUL}
     AND d.slot >= days.day AND d.slot < days.day + interval '1 day'
 ORDER BY d.asset, d.slot
-"""
+"""  # noqa: S608 — of constants
 
 _READ_BACK = """
 WITH mine AS (
