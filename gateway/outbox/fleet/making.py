@@ -13,6 +13,7 @@ from gateway.outbox.fleet.messages import (
     MeterRow,
     MeterRows,
 )
+from gateway.outbox.owed import Owed
 
 DAY_S = 86_400
 
@@ -34,6 +35,24 @@ def asset_rows(slots: Iterable[AssetSlot]) -> list[AssetRows]:
         for (asset, length_s), some in groupby(
             sorted(slots, key=lambda s: (str(s.asset), s.length_s, s.start_s)),
             key=lambda s: (s.asset, s.length_s),
+        )
+    ]
+
+
+def forecast_rows(owed: Iterable[Owed]) -> list[AssetRows]:
+    """What is expected of assets, in columns."""
+    return [
+        AssetRows(
+            asset=str(asset),
+            kind="forecast",
+            length_s=length_s,
+            rows=[
+                AssetRow(o.item.slot_s, o.item.revision, o.item.energy_uwh, o.quality) for o in some
+            ],
+        )
+        for (asset, length_s), some in groupby(
+            sorted(owed, key=lambda o: (str(o.item.subject), o.length_s, o.item.slot_s)),
+            key=lambda o: (o.item.subject, o.length_s),
         )
     ]
 
