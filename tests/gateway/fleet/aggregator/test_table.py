@@ -122,3 +122,28 @@ async def test_two_aggregators_send_nothing_twice_while_nobody_is_killed(
         assert sum(each.health.requests["taken"] for each in both) >= 2
         assert booked(exchange) == homes.truth
         assert max(exchange.books.booked.values()) == 1
+
+
+async def test_what_comes_again_is_owed_once_and_its_verdict_is_told_again(
+    homes: Homes, connection: Connection
+) -> None:
+    """As from a gateway that has not heard of it."""
+    message = homes.message(0, {LAST_S - SLOT_S: (0, 5)})
+    await homes.write(message)
+    settled = "UPDATE fleet.deliveries SET state = 'a', told = true"
+    await connection.execute(settled)
+    await homes.write(message)
+    cursor = await connection.execute(
+        "SELECT asset, state::text FROM fleet.deliveries WHERE NOT told"
+    )
+    assert await cursor.fetchall() == [(1, "a")]
+    # What is stored and was never owed, as by a version that knew no exchange, is owed now.
+    await connection.execute("DELETE FROM fleet.deliveries")
+    await homes.write(message)
+    # But not where it may have been settled and forgotten.
+    old = homes.message(0, {LAST_S - 1500 * SLOT_S: (0, 5)})
+    await homes.write(old)
+    await connection.execute("DELETE FROM fleet.deliveries WHERE slot < now() - interval '14 days'")
+    await homes.write(old)
+    cursor = await connection.execute("SELECT count(*) FROM fleet.deliveries WHERE state = 'o'")
+    assert await cursor.fetchone() == (1,)
