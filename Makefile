@@ -54,7 +54,12 @@ endif
 	$(BIN)/python -m pip install --quiet --group dev
 	touch $@
 
-demo: .venv/run.stamp
+# PostgreSQL's client, which only a fleet needs.
+.venv/fleet.stamp: .venv/run.stamp
+	$(BIN)/python -m pip install --quiet --editable '.[fleet]'
+	touch $@
+
+demo: $(if $(FLEET),.venv/fleet.stamp,.venv/run.stamp)
 	@$(BIN)/meter-gateway demo $(if $(FOR),--for $(FOR)) $(if $(OUTAGE),--outage) $(if $(GRID_OPERATOR),--grid-operator) $(if $(FLEET),--fleet $(FLEET))
 
 setup: .venv/dev.stamp

@@ -8,6 +8,7 @@ simulated homes truly used.
 
 import asyncio
 import contextlib
+import logging
 import math
 import os
 import shutil
@@ -48,7 +49,9 @@ MANY = 6
 """From so many homes on, slots are twice as long: all processes share one machine."""
 LEAST_FOR_S = 6
 """Slots that it runs at least, where nobody says for how long."""
-START_EVERY_S = 0.7
+START_EVERY_S = 1.0
+READ_EVERY_S = 5
+"""How often meters are read; it divides the slots."""
 AWAY_S = 3.0
 """How long the broker and the database are away."""
 GRACE_S = 120.0
@@ -110,9 +113,9 @@ async def run_fleet(homes: int, folder: Path | None, for_s: float | None, consol
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    # A socket's path may have some 100 characters, and its user must be able to get there.
-    database_folder = Path(tempfile.mkdtemp(prefix="mg-demo-", dir="/tmp"))
-    os.chmod(database_folder, 0o711)  # noqa: PTH101 — as pathlib has it, it would count as blocking
+    # Twenty homes' meters in one process may be late, and pymodbus prints all that had passed.
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+    database_folder = _database_folder()
     try:
         async with contextlib.AsyncExitStack() as stack:
             community = [
@@ -131,6 +134,13 @@ async def run_fleet(homes: int, folder: Path | None, for_s: float | None, consol
             return await demo.run(stop, for_s)
     finally:
         shutil.rmtree(database_folder, ignore_errors=True)
+
+
+def _database_folder() -> Path:
+    """A socket's path may have some 100 characters, and its user must be able to get there."""
+    folder = Path(tempfile.mkdtemp(prefix="mg-demo-", dir="/tmp"))
+    folder.chmod(0o711)
+    return folder
 
 
 class Demo:
@@ -241,7 +251,7 @@ class Demo:
         ):
             (folder / "devices" / f"{name}.yaml").write_text(
                 f"profile: {profile}\nline: tcp:127.0.0.1:{port}\naddress: {address}\n"
-                "interval: 1s\n"
+                f"interval: {READ_EVERY_S}s\n"
             )
 
     async def end_servers(self) -> None:
