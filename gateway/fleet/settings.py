@@ -16,9 +16,12 @@ from drivers.settings_file import read_bounded
 from drivers.strict_yaml import Document, Mistake, Problem, decode, parse
 from gateway.fleet.aggregator.settings import ExchangeSettings
 from gateway.site.credentials import ConfigError, Credentials, read_credentials
+from gateway.site.timezone import TimezoneName
 from gateway.site.values import BrokerHost
 
 FILE = "fleet.yaml"
+
+UTC = TimezoneName("UTC")
 
 TOPIC = r"^[^#+/\x00$][^#+\x00]*$"
 
@@ -156,6 +159,23 @@ class FleetFile:
             examples=["mg"],
         ),
     ] = "mg"
+    timezone: Annotated[
+        TimezoneName,
+        Meta(
+            description="the community's time zone: that of its days. After a change run `fleet "
+            "init`, which counts all days anew",
+            examples=["Europe/Berlin"],
+        ),
+    ] = UTC
+    pack_after_days: Annotated[
+        int,
+        Meta(
+            ge=30,
+            le=400,
+            description="how many days after its end a month is packed",
+            examples=[60],
+        ),
+    ] = 60
     exchange: Annotated[
         ExchangeSettings | None,
         Meta(description="the exchange to which the fleet delivers for homes with deliver: fleet"),

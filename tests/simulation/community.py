@@ -17,7 +17,7 @@ from random import Random
 from typing import Any, Literal
 
 from drivers.net.mqtt import Broker, Message
-from gateway.fleet.checking import DAY_S, Checked, acks, check
+from gateway.fleet.checking import Checked, acks, check, differs, span_of
 from gateway.fleet.inbox import Delivered, Inbox
 from gateway.outbox.fleet.messages import (
     Ack,
@@ -72,29 +72,31 @@ class Database:
                 _insert(self.meters, self.clashes, whose, one)
 
     def differing(self, message: Slots) -> list[Span]:
-        """The days of which the gateway says something else, but where a clash is known."""
+        """The days of which the gateway says something else."""
         wanted = {
-            digest.day_s
+            span_of(digest)
             for digest in message.digests
-            if self._sum_of(digest.asset, digest.day_s) != (digest.slots, digest.sum_uwh)
-            and not any(
-                len(key) == 4 and key[0] == digest.asset and 0 <= key[1] - digest.day_s < DAY_S
-                for key, _ in self.clashes
-            )
+            if differs(digest, *self._sum_of(digest.asset, *span_of(digest)))
         }
-        return [(day_s, day_s + DAY_S - 1) for day_s in sorted(wanted)]
+        return sorted(wanted)
 
-    def _sum_of(self, asset: str, day_s: int) -> tuple[int, int]:
+    def _sum_of(self, asset: str, first_s: int, last_s: int) -> tuple[int, int, set[int], set[int]]:
+        """How many slots are known, their sum, in which there are clashes, and which are known."""
         newest: dict[int, tuple[int, int | None]] = {}
         for (whose, slot_s, kind, revision), row in self.assets.items():
-            if whose == asset and kind == "measurement" and 0 <= slot_s - day_s < DAY_S:
+            if whose == asset and kind == "measurement" and first_s <= slot_s <= last_s:
                 newest[slot_s] = max(
                     newest.get(slot_s, (-1, None)),
                     (revision, row.energy_uwh),
                     key=lambda each: each[0],
                 )
-        known = [uwh for _, uwh in newest.values() if uwh is not None]
-        return len(known), sum(known)
+        known = {slot_s: uwh for slot_s, (_, uwh) in newest.items() if uwh is not None}
+        clashing = {
+            key[1]
+            for key, _ in self.clashes
+            if len(key) == 4 and key[0] == asset and first_s <= key[1] <= last_s
+        }
+        return len(known), sum(known.values()), clashing, {*known}
 
 
 def _insert(table: dict[Any, Any], clashes: set[tuple[Any, ...]], key: Any, row: Any) -> None:
@@ -120,7 +122,9 @@ Sabotage = Literal["", "acknowledges before the commit"]
 
 
 class Community:
-    """Broker, collector and database. `rng` draws what becomes of each message; `now` is true time."""
+    """Broker, collector and database. `rng` draws what becomes of each message; `now` is true
+    time.
+    """
 
     def __init__(self, rng: Random, now: Callable[[], float], sabotage: Sabotage = "") -> None:
         self._rng = rng
@@ -340,7 +344,7 @@ def connects(community: Community, is_severed: Callable[[], bool]) -> Any:
         *,
         will: Message,
         received: Callable[[Message], None],
-        max_packet_bytes: int,  # noqa: ARG001 — nothing is longer
+        max_packet_bytes: int,
     ) -> Session:
         return await community.connect(is_severed, will, received)
 

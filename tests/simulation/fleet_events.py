@@ -1,5 +1,5 @@
-"""What may go wrong between a gateway and its fleet's database, and how much of it random days have.
-Data.
+"""What may go wrong between a gateway and its fleet's database, and how much of it random days
+have. Data.
 """
 
 from collections.abc import Mapping
@@ -8,12 +8,14 @@ from random import Random
 FLEET_FAULTS: Mapping[str, str] = {
     "fleet_drops": "a share `amount` of the messages between gateway and collector vanishes, both "
     "ways, and the broker says that it has them",
-    "fleet_repeats": "a share `amount` of them comes twice, the second time up to ten minutes later",
+    "fleet_repeats": "a share `amount` of them comes twice, the second time up to ten minutes "
+    "later",
     "fleet_reorders": "each of them is up to `amount` seconds late, so that they overtake each "
     "other",
     "broker_down": "the broker lets nobody in, and those who are there are thrown out",
-    "collector_killed": "kill -9 of the collector with what it has in hand: before the next commit, "
-    "or where `amount` is 1 after it and before its word; it is away for the time in `lasts`",
+    "collector_killed": "kill -9 of the collector with what it has in hand: before the next "
+    "commit, or where `amount` is 1 after it and before its word; it is away for the time in "
+    "`lasts`",
     "database_away": "the fleet's database cannot be reached",
     "database_restored": "the fleet's database is restored from a backup of `lasts` before",
 }

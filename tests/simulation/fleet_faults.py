@@ -1,5 +1,5 @@
-"""The faults between a gateway and its fleet's database: a part of `faults.APPLY`. Where the gateway
-is no fleet's member they do nothing.
+"""The faults between a gateway and its fleet's database: a part of `faults.APPLY`. Where the
+gateway is no fleet's member they do nothing.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""The law *Stored*, as the others are (`laws.py`): with SQL of its own. What a gateway has forgotten
-that it owes to its fleet is in the fleet's database, equal to the µWh; and at the end everything
-is.
+"""The law *Stored*, as the others are (`laws.py`): with SQL of its own. What a gateway has
+forgotten that it owes to its fleet is in the fleet's database, equal to the µWh; and at the end
+everything is.
 """
 
 import contextlib
@@ -14,8 +14,8 @@ from tests.simulation.community import AssetKey, Database, MeterKey
 
 _GRACE_SLOTS = 3
 """The newest slots of a run may still be on their way."""
-_ASSETS = """SELECT uuid_text(asset) AS asset, start_s, revision, energy_uwh, quality FROM asset_slots
-    ORDER BY start_s, asset"""
+_ASSETS = """SELECT uuid_text(asset) AS asset, start_s, revision, energy_uwh, quality
+    FROM asset_slots ORDER BY start_s, asset"""
 _METERS = """SELECT device, direction, serial_number, start_s, revision, energy_uwh, samples,
     begin_register_uwh, end_register_uwh, quality FROM slots ORDER BY start_s, device"""
 

@@ -87,14 +87,15 @@ def slots_that_fit(slots_s: Sequence[int], rows_at: Mapping[int, int]) -> list[i
 
 def digests(slots: Iterable[AssetSlot]) -> list[Digest]:
     """What these come to, of each asset and UTC day."""
-    sums: dict[tuple[str, int], tuple[int, int]] = {}
+    days: dict[tuple[str, int], list[AssetSlot]] = {}
     for slot in slots:
-        key = str(slot.asset), slot.start_s // DAY_S * DAY_S
-        count, sum_uwh = sums.get(key, (0, 0))
-        if slot.energy_uwh is not None:
-            count, sum_uwh = count + 1, sum_uwh + slot.energy_uwh
-        sums[key] = count, sum_uwh
-    return [Digest(asset, day_s, *found) for (asset, day_s), found in sorted(sums.items())]
+        days.setdefault((str(slot.asset), slot.start_s // DAY_S * DAY_S), []).append(slot)
+    found = []
+    for (asset, day_s), some in sorted(days.items(), key=lambda each: each[0]):
+        known = [slot.energy_uwh for slot in some if slot.energy_uwh is not None]
+        starts = [slot.start_s for slot in some]
+        found.append(Digest(asset, day_s, len(known), sum(known), min(starts), max(starts)))
+    return found
 
 
 def _series(slot: Slot) -> tuple[str, Direction, str, int]:

@@ -138,6 +138,11 @@ class Digest(msgspec.Struct, frozen=True, array_like=True):
     """How many have a known energy."""
     sum_uwh: int
     """Of the newest revisions."""
+    first_s: int | None = None
+    """Starts of the first and the last slot that it is about: a buffer may begin in the middle of a
+    day. None: the whole day.
+    """
+    last_s: int | None = None
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True):
@@ -289,12 +294,23 @@ class _Head(msgspec.Struct):
 
 def _decoded(data: bytes, kind: type[_Told]) -> _Told:
     try:
-        version = msgspec.json.decode(data, type=_Head).v
-        if version != VERSION:
-            raise BadMessage(
-                f"it is of version {version} of the protocol, and this is version {VERSION}: "
-                "bring the collector up to date first"
-            )
-        return msgspec.json.decode(data, type=kind)
+        message = msgspec.json.decode(data, type=kind)
+        version = message.v
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        version = _version(data)
+        if version == VERSION:
+            raise BadMessage(f"it cannot be read: {error}") from error
+    if version != VERSION:
+        raise BadMessage(
+            f"it is of version {version} of the protocol, and this is version {VERSION}: "
+            "bring the collector up to date first"
+        )
+    return message
+
+
+def _version(data: bytes) -> int:
+    """Of a message that cannot be read. Raises BadMessage where not even that can."""
+    try:
+        return msgspec.json.decode(data, type=_Head).v
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadMessage(f"it cannot be read: {error}") from error
