@@ -79,18 +79,20 @@ SELECT FROM fleet.deliveries d
 JOIN unnest(assets, slots, kinds) AS c(asset, slot, kind) ON d.asset = c.asset AND d.slot = to_timestamp(c.slot) AND d.kind = c.kind::"char"
 ORDER BY d.asset, d.slot, d.kind FOR UPDATE OF d;
 
-WITH came AS MATERIALIZED (
+WITH stored AS (
     SELECT s.asset, s.slot, s.kind, s.revision, s.length_s, s.energy_uwh, c.by_fleet
     FROM unnest(assets, slots, kinds, revisions, by_fleet) AS c(asset, slot, kind, revision, by_fleet)
     JOIN fleet.asset_slots s ON s.asset = c.asset AND s.slot = to_timestamp(c.slot) AND s.kind = c.kind::"char" AND s.revision = c.revision
     WHERE (s.received = now() OR s.slot > now() - interval '13 days') AND NOT EXISTS (
         SELECT FROM fleet.asset_slots n WHERE n.asset = s.asset AND n.slot = s.slot AND n.kind = s.kind AND n.revision > s.revision
     )
-    UNION
+    UNION ALL
     SELECT s.asset, s.slot, s.kind, s.revision, s.length_s, s.energy_uwh, c.by_fleet
     FROM unnest(assets, slots, kinds, revisions, by_fleet) AS c(asset, slot, kind, revision, by_fleet)
     JOIN fleet.asset_late s ON s.asset = c.asset AND s.slot = to_timestamp(c.slot) AND s.kind = c.kind::"char" AND s.revision = c.revision
     WHERE s.received = now() AND s.revision = (SELECT n.revision FROM fleet.slots(s.asset, s.kind, s.slot, s.slot + interval '1 s') n)
+), came AS MATERIALIZED (
+    SELECT DISTINCT ON (asset, slot, kind) * FROM stored ORDER BY asset, slot, kind, by_fleet
 ), gone AS (
     DELETE FROM fleet.deliveries d USING came c
     WHERE NOT c.by_fleet AND d.asset = c.asset AND d.slot = c.slot AND d.kind = c.kind AND d.revision < c.revision

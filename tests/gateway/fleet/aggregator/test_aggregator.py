@@ -26,7 +26,7 @@ from tests.gateway.fleet.aggregator.rig import (
 from tests.gateway.fleet.homes import until
 from tests.gateway.fleet.postgres import Postgres
 
-pytestmark = pytest.mark.xdist_group("postgres")
+pytestmark = pytest.mark.xdist_group("aggregator")
 
 HOMES = 30
 

@@ -24,9 +24,9 @@ from tests.gateway.fleet.aggregator.rig import (
     with_exchange,
 )
 from tests.gateway.fleet.postgres import Postgres
-from tests.gateway.fleet.test_chaos import two_collectors
+from tests.gateway.fleet.test_chaos import Collectors, two_collectors
 
-pytestmark = pytest.mark.xdist_group("postgres")
+pytestmark = pytest.mark.xdist_group("aggregator")
 
 
 async def chaos(
@@ -50,11 +50,11 @@ async def chaos(
                     await _write(fleet, settings, slot_s, revision)
                     for key, uwh in fleet.truth.items():
                         revisions[key][uwh] = fleet.newest[key]
-                    await asyncio.sleep(1.5 * kills / slots)
+                    await asyncio.sleep(kills / slots)
 
             writing = asyncio.create_task(write())
             for _ in range(kills):
-                await asyncio.sleep(0.75 + 1.5 * draw.random())
+                await asyncio.sleep(0.5 + draw.random())
                 what = draw.choice(["kill", "kill", "kill", "postgres", "lost", "down"])
                 done[what] += 1
                 await _do(what, draw, exchange, processes, postgres)
@@ -86,7 +86,11 @@ async def _write(fleet: Homes, settings: FleetSettings, slot_s: int, revision: i
 
 
 async def _do(
-    what: str, draw: random.Random, exchange: StandInExchange, processes, postgres: Postgres
+    what: str,
+    draw: random.Random,
+    exchange: StandInExchange,
+    processes: Collectors,
+    postgres: Postgres,
 ) -> None:
     match what:
         case "kill":

@@ -2,10 +2,11 @@
 what `fleet check` says of it.
 """
 
+import asyncio
+
 import pytest
 
 from gateway.cli.main import main
-from gateway.fleet.aggregator import aggregator as in_parts
 from gateway.fleet.database import Connection
 from gateway.fleet.settings import FleetSettings
 from tests.gateway.fleet.aggregator.rig import (
@@ -21,13 +22,7 @@ from tests.gateway.fleet.aggregator.rig import (
 )
 from tests.gateway.fleet.postgres import Postgres
 
-pytestmark = pytest.mark.xdist_group("postgres")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether somebody listened is known sooner."""
-    monkeypatch.setattr(in_parts, "ALIVE_EVERY_S", 0.5)
+pytestmark = pytest.mark.xdist_group("aggregator")
 
 
 @pytest.fixture
@@ -46,7 +41,7 @@ async def test_an_asset_whose_live_data_is_off_is_named_and_tried_again(
     homes: Homes, settings: FleetSettings, postgres: Postgres
 ) -> None:
     async with exchange_for(homes.assets) as exchange:
-        fleet = with_exchange(settings, exchange)
+        fleet = with_exchange(settings, exchange, tick="3s")
         silent = exchange.community.find(uuid_of(2))
         assert silent is not None
         silent.is_live = False
@@ -74,7 +69,7 @@ async def test_what_nobody_heard_a_verdict_of_is_read_back_once_it_is_settled(
     homes: Homes, settings: FleetSettings, postgres: Postgres
 ) -> None:
     async with exchange_for(homes.assets) as exchange:
-        fleet = with_exchange(settings, exchange)
+        fleet = with_exchange(settings, exchange, tick="1s")
         exchange.mode("status", status=503, where="external-ws")
         await homes.close(LAST_S - 8 * SLOT_S)
         await homes.close(LAST_S)
@@ -105,8 +100,6 @@ async def test_fleet_check_says_what_is_owed_and_who_delivers(
     postgres: Postgres,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    import asyncio
-
     await homes.close(LAST_S)
 
     async def said(of: FleetSettings) -> str:

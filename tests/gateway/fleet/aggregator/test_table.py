@@ -24,7 +24,7 @@ from tests.gateway.fleet.aggregator.rig import (
 )
 from tests.gateway.fleet.postgres import Postgres
 
-pytestmark = pytest.mark.xdist_group("postgres")
+pytestmark = pytest.mark.xdist_group("aggregator")
 
 RULES = Rules(claim_s=30.0, beside_others_s=60.0)
 ALL = Windows(time.time(), time.time(), None)
