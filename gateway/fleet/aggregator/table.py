@@ -327,13 +327,13 @@ RETURNING d.state::text
 """  # noqa: S608 — of constants
 
 _ACCEPT = """
-WITH mine AS (
+WITH words AS MATERIALIZED (
+    SELECT a.id AS asset, w.kind::"char", w.transaction
+    FROM unnest(%s::uuid[], %s::uuid[], %s::text[]) AS w(transaction, uuid, kind)
+    JOIN fleet.assets a ON a.uuid = w.uuid
+), mine AS (
     SELECT d.asset, d.slot, d.kind FROM fleet.deliveries d
-    JOIN (
-        SELECT a.id, w.kind, w.transaction
-        FROM unnest(%s::uuid[], %s::uuid[], %s::text[]) AS w(transaction, uuid, kind)
-        JOIN fleet.assets a ON a.uuid = w.uuid
-    ) w ON d.transaction = w.transaction AND d.asset = w.id AND d.kind = w.kind::"char"
+    JOIN words w ON d.transaction = w.transaction AND d.asset = w.asset AND d.kind = w.kind
     WHERE d.state = 's' ORDER BY d.asset, d.slot, d.kind FOR UPDATE OF d
 ), noted AS (
     UPDATE fleet.deliveries d

@@ -10,8 +10,8 @@ from gateway.fleet.aggregator.health import Counted
 from gateway.fleet.aggregator.table import MAX_AT_ONCE, MAX_REASON, Rules
 from gateway.fleet.database import Connection, translated
 
-ACCEPTED_KEPT = "14 days"
-"""What was accepted is kept so long; the numbers themselves stay."""
+ACCEPTED_KEPT = "5 days"
+"""What was accepted is kept so long (fleet.owe goes by it); the numbers themselves stay."""
 KEPT = "60 days"
 """What was rejected or missed."""
 TOLD_WITHIN = "2 days"
@@ -349,7 +349,7 @@ FROM fleet.deliveries d
 JOIN fleet.assets a ON a.id = d.asset
 JOIN fleet.sites s ON s.id = a.site
 JOIN LATERAL (
-    SELECT name FROM fleet.stores WHERE site = s.id ORDER BY id DESC LIMIT 1
+    SELECT name FROM fleet.stores WHERE site = s.id ORDER BY last_at DESC LIMIT 1
 ) t ON true
 LEFT JOIN fleet.status h ON h.site = s.id
 WHERE NOT d.told AND d.state IN ('a', 'r', 'm') AND coalesce(h.online, true)

@@ -26,7 +26,7 @@ COMMENT ON COLUMN fleet.deliveries.transaction IS 'Of the request that it was se
 COMMENT ON COLUMN fleet.deliveries.told IS 'Whether its gateway was told what came of it.';
 CREATE INDEX deliveries_owed ON fleet.deliveries (slot) WHERE state = 'o';
 CREATE INDEX deliveries_owed_of ON fleet.deliveries (asset, slot) WHERE state = 'o';
-CREATE INDEX deliveries_sent ON fleet.deliveries (transaction) WHERE state = 's';
+CREATE INDEX deliveries_sent ON fleet.deliveries (transaction, asset) WHERE state = 's';
 CREATE INDEX deliveries_untold ON fleet.deliveries (at) WHERE NOT told AND state IN ('a', 'r', 'm');
 CREATE INDEX deliveries_old ON fleet.deliveries USING brin (slot);
 
@@ -69,8 +69,8 @@ CREATE TABLE fleet.aggregators (
 COMMENT ON TABLE fleet.aggregators IS 'The processes that deliver to the exchange, or did. heard_since: since when every verdict is heard.';
 
 -- Called in the transaction that has stored these numbers, new ones and known ones. What has no newer revision is owed, or not any more where
--- its gateway delivers it itself. A gateway sends again what it has heard nothing of: it is told again. Of older slots a row that is not here
--- may have been settled and forgotten (14 days): they are owed only where they are new.
+-- its gateway delivers it itself. A gateway sends again what it has heard nothing of: it is told again. Only accepted rows are forgotten soon (5
+-- days): of older slots, a number that is known and has no row was accepted.
 CREATE FUNCTION fleet.owe(assets integer[], slots bigint[], kinds text[], revisions smallint[], by_fleet boolean[]) RETURNS void
     LANGUAGE sql
 AS $$
@@ -80,14 +80,14 @@ JOIN unnest(assets, slots, kinds) AS c(asset, slot, kind) ON d.asset = c.asset A
 ORDER BY d.asset, d.slot, d.kind FOR UPDATE OF d;
 
 WITH stored AS (
-    SELECT s.asset, s.slot, s.kind, s.revision, s.length_s, s.energy_uwh, c.by_fleet
+    SELECT s.asset, s.slot, s.kind, s.revision, s.length_s, s.energy_uwh, c.by_fleet, s.received = now() OR s.slot > now() - interval '4 days' AS is_new
     FROM unnest(assets, slots, kinds, revisions, by_fleet) AS c(asset, slot, kind, revision, by_fleet)
     JOIN fleet.asset_slots s ON s.asset = c.asset AND s.slot = to_timestamp(c.slot) AND s.kind = c.kind::"char" AND s.revision = c.revision
-    WHERE (s.received = now() OR s.slot > now() - interval '13 days') AND NOT EXISTS (
+    WHERE NOT EXISTS (
         SELECT FROM fleet.asset_slots n WHERE n.asset = s.asset AND n.slot = s.slot AND n.kind = s.kind AND n.revision > s.revision
     )
     UNION ALL
-    SELECT s.asset, s.slot, s.kind, s.revision, s.length_s, s.energy_uwh, c.by_fleet
+    SELECT s.asset, s.slot, s.kind, s.revision, s.length_s, s.energy_uwh, c.by_fleet, true
     FROM unnest(assets, slots, kinds, revisions, by_fleet) AS c(asset, slot, kind, revision, by_fleet)
     JOIN fleet.asset_late s ON s.asset = c.asset AND s.slot = to_timestamp(c.slot) AND s.kind = c.kind::"char" AND s.revision = c.revision
     WHERE s.received = now() AND s.revision = (SELECT n.revision FROM fleet.slots(s.asset, s.kind, s.slot, s.slot + interval '1 s') n)
@@ -103,8 +103,8 @@ WITH stored AS (
     INSERT INTO fleet.exchange_assets (asset) SELECT DISTINCT c.asset FROM came c WHERE c.by_fleet ORDER BY c.asset ON CONFLICT DO NOTHING
 )
 INSERT INTO fleet.deliveries AS d (asset, slot, kind, revision, length_s, energy_uwh, state, reason)
-SELECT c.asset, c.slot, c.kind, c.revision, c.length_s, c.energy_uwh, CASE WHEN c.energy_uwh IS NULL THEN 'm'::"char" ELSE 'o'::"char" END,
-    CASE WHEN c.energy_uwh IS NULL THEN 'it was not wholly metered' ELSE '' END
+SELECT c.asset, c.slot, c.kind, c.revision, c.length_s, c.energy_uwh, CASE WHEN c.energy_uwh IS NULL THEN 'm' WHEN c.is_new THEN 'o' ELSE 'a' END::"char",
+    CASE WHEN c.energy_uwh IS NULL THEN 'it was not wholly metered' WHEN c.is_new THEN '' ELSE 'settled long ago' END
 FROM came c WHERE c.by_fleet ORDER BY c.asset, c.slot, c.kind
 ON CONFLICT (asset, slot, kind) DO UPDATE SET revision = excluded.revision, length_s = excluded.length_s, energy_uwh = excluded.energy_uwh,
     state = excluded.state, reason = excluded.reason, at = now(), sent = NULL, refused = NULL, after = NULL, transaction = NULL, told = false

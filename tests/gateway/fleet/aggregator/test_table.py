@@ -140,10 +140,12 @@ async def test_what_comes_again_is_owed_once_and_its_verdict_is_told_again(
     # What is stored and was never owed, as by a version that knew no exchange, is owed now.
     await connection.execute("DELETE FROM fleet.deliveries")
     await homes.write(message)
-    # But not where it may have been settled and forgotten.
+    # But not where it was settled and forgotten: that is what is told.
     old = homes.message(0, {LAST_S - 1500 * SLOT_S: (0, 5)})
     await homes.write(old)
-    await connection.execute("DELETE FROM fleet.deliveries WHERE slot < now() - interval '14 days'")
+    await connection.execute("DELETE FROM fleet.deliveries WHERE slot < now() - interval '5 days'")
     await homes.write(old)
-    cursor = await connection.execute("SELECT count(*) FROM fleet.deliveries WHERE state = 'o'")
-    assert await cursor.fetchone() == (1,)
+    cursor = await connection.execute(
+        "SELECT state::text, told, reason FROM fleet.deliveries ORDER BY slot DESC"
+    )
+    assert await cursor.fetchall() == [("o", False, ""), ("a", False, "settled long ago")]
