@@ -93,7 +93,6 @@ class Gateway:
         open_a_line = open_a_line or partial(open_any_line, says=says)
         started_boottime_s = clock.boottime_s()
         self.clock = clock
-        self._max_gap_s = settings.market.max_gap
         self.buffer: Buffer = open_buffer(
             settings.buffer_path, _limits(settings), now_s=clock.now_s(), says=says
         )
@@ -102,10 +101,9 @@ class Gateway:
             health.failed(refusal)
         _take_up(self.buffer, settings, clock, health)
 
-        deliveries = _deliveries(
-            settings, self.buffer, clock, jitter, transport, mqtt=mqtt, condition=self._condition
-        )
-        self.deliveries = list(deliveries)
+        told = partial(self._condition, settings.market.max_gap)
+        made = _deliveries(settings, self.buffer, clock, jitter, transport, mqtt, told)
+        self.deliveries = list(made)
         terms = [delivery.terms for delivery in self.deliveries if delivery.terms]
 
         self.ledger = Ledger(settings, self.buffer, clock, terms)
@@ -171,13 +169,13 @@ class Gateway:
             self.housekeeping.finish()
         return not stop.is_set()
 
-    def _condition(self) -> "tuple[Report, list[Problem]]":
+    def _condition(self, max_gap_s: float) -> "tuple[Report, list[Problem]]":
         """How it all is, and what is wrong, for whoever is told of it elsewhere."""
         from gateway.history.problems import problems_of  # of a fleet's member only
 
         report = self.reporter.lately()
         undated = _undated([each.terms for each in self.deliveries if each.terms])
-        return report, problems_of(report, self._max_gap_s, undated)
+        return report, problems_of(report, max_gap_s, undated)
 
     def _rest_s(self) -> float:
         """For how long no meter will be asked."""
@@ -273,7 +271,6 @@ def _deliveries(
     clock: Clock,
     jitter: Callable[[], float],
     http: "httpx.AsyncBaseTransport | None",
-    *,
     mqtt: "Connects | None",
     condition: "Callable[[], tuple[Report, list[Problem]]]",
 ) -> Iterator[Delivery]:

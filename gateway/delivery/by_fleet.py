@@ -16,6 +16,7 @@ from gateway.monitoring.report import DestinationReport
 from gateway.outbox.format import Terms
 from gateway.store.destination_outbox import DestinationOutbox
 from gateway.store.errors import StoreError
+from gateway.store.handed_over import HandedOver
 from gateway.timing.utc import utc_seconds
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class ByFleet:
         self,
         terms: Terms,
         outbox: DestinationOutbox,
+        handed: HandedOver,
         handover: Handover,
         open_own: Callable[[], Uploader] | None,
         *,
@@ -47,6 +49,7 @@ class ByFleet:
     ) -> None:
         self._terms = terms
         self._outbox = outbox
+        self._handed = handed
         self._handover = handover
         self._open_own = open_own
         self._dialect = dialect
@@ -92,11 +95,16 @@ class ByFleet:
             try:
                 if self._trusted():
                     journal.missed(self._outbox.expire(self._now(), "the fleet has not stored it"))
-                    if self._outbox.owes_itself:
+                    if self._owes_itself:
                         await self._deliver_own()
             except StoreError as error:
                 journal.failed("StoreError", f"the buffer cannot be used: {error}", self._now())
             await self._sleep(LOOK_S)
+
+    @property
+    def _owes_itself(self) -> bool:
+        """Whether something is to go from here. Raises StoreError."""
+        return not self._handed.is_all
 
     async def _deliver_own(self) -> None:
         """What was owed before the fleet took over goes from here. Raises StoreError."""
@@ -112,7 +120,7 @@ class ByFleet:
         self._own = self._open_own()
         task = asyncio.create_task(self._own.run())
         try:
-            while self._outbox.owes_itself and not task.done():
+            while self._owes_itself and not task.done():
                 await asyncio.wait([task], timeout=OWN_LOOK_S)
             if task.done():
                 await task  # it runs for ever, so it has an error to tell

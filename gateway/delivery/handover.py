@@ -46,12 +46,12 @@ class Handover:
         """Who delivers from now on: the slots that begin after all that is owed, each as a whole.
         `fleet` is the destination. Raises StoreError.
         """
-        deliverers = self._buffer.tables.deliverers
+        deliverers = self._buffer.tables.outbox.deliverers
         if deliver == deliverers.newest:
             return
         self._buffer.flush()
         now_s = self._now()
-        newest_s = self._buffer.tables.outbox.newest_slot_s(EXCHANGE, now_s + 3 * self._slot_s)
+        newest_s = self._buffer.tables.changes.handed.newest_slot_s(now_s + 3 * self._slot_s)
         begun_s = int(now_s // self._slot_s) * self._slot_s
         from_s = max(begun_s, newest_s or 0) + self._slot_s
         deliverers.change(deliver, from_s, fleet)
@@ -64,7 +64,7 @@ class Handover:
         StoreError.
         """
         before_s = self._now() - self._slot_s - SILENT_S
-        return self._buffer.tables.outbox.unspoken(before_s, _MOST_AGAIN)
+        return self._buffer.tables.changes.handed.unspoken(before_s, _MOST_AGAIN)
 
     def told(self, verdicts: "Iterable[Verdict]") -> None:
         """What the exchange said of what the fleet delivered. Raises StoreError."""
@@ -96,7 +96,7 @@ class Handover:
             asset = UUID(verdict.asset)
         except ValueError:
             return None
-        if tables.deliverers.of(verdict.slot_s) != "fleet":
+        if tables.outbox.deliverers.of(verdict.slot_s) != "fleet":
             return None
         found = list(tables.outbox.revisions(EXCHANGE, asset, verdict.slot_s, verdict.kind))
         if verdict.kind == "forecast":

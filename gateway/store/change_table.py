@@ -12,17 +12,18 @@ from gateway.outbox.fleet.change import Change, Span
 from gateway.outbox.item import EXCHANGE
 from gateway.outbox.owed import Owed
 from gateway.store.database import Database
-from gateway.store.deliverer_table import DelivererTable
+from gateway.store.handed_over import HandedOver
 from gateway.store.outbox_table import OutboxTable
 
 
 class ChangeTable:
     """Changes on disk. Each method may raise StoreError."""
 
-    def __init__(self, database: Database, deliverers: DelivererTable, outbox: OutboxTable) -> None:
+    def __init__(self, database: Database, outbox: OutboxTable) -> None:
         self._database = database
-        self._deliverers = deliverers
-        self._outbox = outbox
+        self._deliverers = outbox.deliverers
+        self.handed = HandedOver(database, outbox)
+        """What the fleet delivers to the exchange."""
         self._is_kept = False
         database.attach(self)
 
@@ -97,7 +98,7 @@ class ChangeTable:
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM changes")
             connection.execute("DELETE FROM fleet_store")
-            self._outbox.take_back()
+            self.handed.take_back()
             self._deliverers.give_up()
         self._is_kept = False
 
@@ -178,7 +179,7 @@ class ChangeTable:
                 *(min(slots_s), max(slots_s)),
             )
             anew = {slot_s for (slot_s,) in rows}
-            self._outbox.hand_over(sorted(slots_s - anew), why_not, now_s)
+            self.handed.hand_over(sorted(slots_s - anew), why_not, now_s)
 
     def count(self) -> tuple[int, int | None]:
         """How many there are, and the start of the oldest slot among them."""

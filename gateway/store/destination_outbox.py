@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from gateway.energy.slot import Event
 from gateway.outbox.item import Item
 from gateway.outbox.owed import (
-    BY_FLEET,
     MAX_ANSWER_CHARACTERS,
     Backlog,
     Confirmations,
@@ -168,7 +167,7 @@ class DestinationOutbox:
         stays given up, unless the destination took it or refused it.
         """
         if state in ("accepted", "sent"):
-            self._mark(items)
+            self.mark(items)
         if state == "sent" and sent_s is None:
             sent_s = now_s
         awaits = state in ("pending", "sent")
@@ -207,33 +206,7 @@ class DestinationOutbox:
                     [(now_s, item.revision, *key_of(item)) for item in items if item.revision],
                 )
 
-    def hand_over(self, items: Sequence[Item], why_not: str, now_s: float) -> None:
-        """The fleet has these, and its word is awaited. When they were sent last stays open, so
-        that no word of the exchange itself is waited for. Inside a transaction.
-        """
-        self._mark(items)
-        self._windows = None
-        self._database.connection.executemany(
-            f"""UPDATE outbox SET state = 'sent', reason = ?, decided_s = NULL, answer = ?,
-                first_sent_s = coalesce(first_sent_s, ?), attempts = attempts + 1
-                WHERE {THIS_ITEM} AND state = 'pending'""",  # noqa: S608
-            [(why_not, BY_FLEET, now_s, *key_of(item)) for item in items],
-        )
-
-    @property
-    def owes_itself(self) -> bool:
-        """Whether something is pending, or its answer awaited, that no fleet delivers."""
-        not_the_fleets = self._deliverers.not_the_fleets if self._deliverers else ""
-        return bool(
-            self._database.one(
-                f"SELECT EXISTS (SELECT 1 FROM {_PENDING} WHERE destination = ? "  # noqa: S608
-                f"AND state = 'pending'{not_the_fleets}) OR EXISTS (SELECT 1 FROM {_SENT} "
-                "WHERE destination = ? AND state = 'sent' AND last_sent_s IS NOT NULL)",
-                *(self.destination, self.destination),
-            )
-        )
-
-    def _mark(self, items: Sequence[Item]) -> None:
+    def mark(self, items: Sequence[Item]) -> None:
         """Note outside the file what is accepted, and with it what is about to be. What was sent
         may be accepted, though its verdict never comes: an older buffer must not send over it.
         """

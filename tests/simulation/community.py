@@ -118,6 +118,22 @@ class Way:
     down: bool = False
 
 
+@dataclass(slots=True)
+class Server:
+    """What is wrong with collector and database, and what the collector has said."""
+
+    is_database_away: bool = False
+    dies: Literal["", "before commit", "before its word"] = ""
+    """When the collector is killed."""
+    off_s: float = 0.0
+    """For how long then."""
+    is_off: bool = False
+    """It has been killed."""
+    told: list[Ack] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    """Why messages, or parts of them, were not taken."""
+
+
 Sabotage = Literal["", "acknowledges before the commit"]
 
 
@@ -133,18 +149,9 @@ class Community:
         self.sabotage = sabotage
         self.way = Way()
         self.database = Database()
-        self.is_database_away = False
-        self.dies: Literal["", "before commit", "before its word"] = ""
-        """When the collector is killed."""
-        self.off_s = 0.0
-        """For how long then."""
-        self.told: list[Ack] = []
-        """What the collector has said."""
-        self.refused: list[str] = []
-        """Why messages, or parts of them, were not taken."""
+        self.server = Server()
         self._sessions: list[Session] = []
         self._inbox = Inbox()
-        self._is_off = False
         self._came = asyncio.Event()
 
     # --- the broker -------------------------------------------------------------------------------
@@ -187,7 +194,7 @@ class Community:
         for session in list(self._sessions):
             session.arrive(message)
         place = place_of(TOPIC, message.topic)
-        if place is None or self._is_off or place[1] in ("ack", "status"):
+        if place is None or self.server.is_off or place[1] in ("ack", "status"):
             return
         site, channel = place
         self._inbox.put(Delivered(site, message.payload, self._now()), live=channel == "slots")
@@ -201,9 +208,9 @@ class Community:
             try:
                 await self._collect()
             except _Killed:
-                self._inbox, self._is_off, self.dies = Inbox(), True, ""
-                await asyncio.sleep(self.off_s)
-                self._is_off = False
+                self._inbox, self.server.is_off, self.server.dies = Inbox(), True, ""
+                await asyncio.sleep(self.server.off_s)
+                self.server.is_off = False
 
     async def _collect(self) -> None:
         while True:
@@ -220,7 +227,7 @@ class Community:
         taken = [each for each in map(self._read, batch) if each is not None]
         if self.sabotage:
             self._say(taken)
-        while self.is_database_away:
+        while self.server.is_database_away:
             await asyncio.sleep(_AGAIN_S)
             self._may_die("before commit")
         await asyncio.sleep(_COMMIT_S)
@@ -232,7 +239,7 @@ class Community:
             self._say(taken)
 
     def _may_die(self, when: str) -> None:
-        if self.dies == when:
+        if self.server.dies == when:
             raise _Killed
 
     def _read(self, delivered: Delivered) -> tuple[Slots, Checked] | None:
@@ -240,9 +247,9 @@ class Community:
             message = decode_slots(delivered.payload, delivered.site)
             checked = check(message, delivered.at_s)
         except BadMessage as error:
-            self.refused.append(str(error))
+            self.server.refused.append(str(error))
             return None
-        self.refused += [refusal.why for refusal in checked.refusals]
+        self.server.refused += [refusal.why for refusal in checked.refusals]
         return message, checked
 
     def _say(self, taken: Sequence[tuple[Slots, Checked]]) -> None:
@@ -252,7 +259,7 @@ class Community:
             newest = self.database.stores[-1] if self.database.stores else message.store
             warning = "" if message.store == newest else "a newer buffer has begun"
             for ack in acks(message.store, message.seq, why=why, ask=ask, warning=warning):
-                self.told.append(ack)
+                self.server.told.append(ack)
                 self.carry(Message(topic_of(TOPIC, message.site, "ack"), encode(ack)))
 
     # --- the database -----------------------------------------------------------------------------

@@ -37,15 +37,15 @@ def _broker_down(world: "World", _: FaultEvent) -> Undo | None:
 
 def _collector_killed(world: "World", event: FaultEvent) -> None:
     if world.community is not None:
-        world.community.off_s = event.lasts
-        world.community.dies = "before its word" if event.amount else "before commit"
+        world.community.server.off_s = event.lasts
+        world.community.server.dies = "before its word" if event.amount else "before commit"
 
 
 def _database_away(world: "World", _: FaultEvent) -> Undo | None:
     if world.community is None:
         return None
-    world.community.is_database_away = True
-    return partial(setattr, world.community, "is_database_away", False)
+    world.community.server.is_database_away = True
+    return partial(setattr, world.community.server, "is_database_away", False)
 
 
 def _database_restored(world: "World", _: FaultEvent) -> Undo | None:

@@ -25,7 +25,7 @@ def stored(books: Books, _: object) -> Iterator[str]:
     community = books.run.community
     if community is None:
         return
-    yield from (f"the collector refuses something: {why}" for why in community.refused)
+    yield from (f"the collector refuses something: {why}" for why in community.server.refused)
     owed_s = {row["slot_s"] for row in _rows(books, "SELECT slot_s FROM changes")}
     end_s = books.run.end_ms // 1000 - _GRACE_SLOTS * books.slot_s
     for slot_s in sorted(owed_s):

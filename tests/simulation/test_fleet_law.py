@@ -48,7 +48,7 @@ def test_nothing_is_wrong_in_what_is_right(result: RunResult) -> None:
     community = result.community
     assert community is not None
     assert len(community.database.assets) > 50
-    assert len(community.told) < len(community.database.assets)
+    assert len(community.server.told) < len(community.database.assets)
 
 
 @pytest.mark.parametrize("how", ["gone", "wrong", "a meter's is gone"])

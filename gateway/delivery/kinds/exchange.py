@@ -480,6 +480,7 @@ def _open_by_fleet(settings: Settings, opening: Opening) -> "ByFleet":
             bias=settings.bias,
         ),
         opening.buffer.outbox(opening.name),
+        opening.buffer.tables.changes.handed,
         opening.shared_handover(),
         own if settings.credentials else None,
         dialect=str(settings.dialect),  # JSON knows plain text only

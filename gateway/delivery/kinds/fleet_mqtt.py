@@ -8,16 +8,18 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
 from drivers.net.environment import authorities
-from drivers.net.mqtt import Broker
+from drivers.net.mqtt import Broker, MqttConnection
 from drivers.strict_yaml import Mistake, Seconds
 from gateway import __version__
-from gateway.delivery.fleet_delivery import FleetDelivery, Place
+from gateway.delivery.fleet_delivery import FleetDelivery
+from gateway.delivery.fleet_parcels import Place
 from gateway.delivery.opening import Opening
 from gateway.outbox.fleet.change import Deliver
 from gateway.outbox.fleet.messages import MAX_PROBLEMS, VERSION, Status
@@ -106,58 +108,10 @@ class Settings:
 def open(settings: Settings, opening: Opening) -> FleetDelivery:
     """Its task."""
     site = opening.site
-    # Two gateways of one name would throw each other off, and never hear that there is another one.
-    token = secrets.token_hex(3)
-
-    def broker() -> Broker:
-        login = site.credentials(settings.credentials) if settings.credentials else None
-        tls = None
-        if settings.tls:
-            tls = authorities(_path(site.folder, settings.ca_file))
-            if settings.certificate is not None:
-                tls.load_cert_chain(site.folder / settings.certificate)
-        return Broker(
-            settings.host,
-            settings.port,
-            tls=tls,
-            client_id=f"meter-gateway-fleet-{site.site}-{token}",
-            username=login.username if login else None,
-            password=login.password if login else None,
-            login_from=settings.credentials or "the broker's users",
-        )
-
-    def status(store: str) -> Status:
-        owed, oldest_change_s = opening.buffer.tables.changes.count()
-        backlog = opening.buffer.outbox(EXCHANGE).backlog()
-        oldest_s = min(filter(None, [oldest_change_s, backlog.oldest_slot_s]), default=None)
-        mood, problems, written_bytes = "", [], 0
-        if opening.condition is not None:
-            from gateway.history.problems import mood_of
-
-            report, found = opening.condition()
-            mood, problems = str(mood_of(report, found)), [each.id for each in found]
-            written_bytes = report.buffer.bytes_written_per_day or 0
-        return Status(
-            v=VERSION,
-            site=site.site,
-            store=store,
-            online=True,
-            sent=int(opening.now()),
-            version=__version__,
-            deliver=deliver,
-            mood=mood,
-            problems=list(dict.fromkeys(problems))[:MAX_PROBLEMS],
-            disk_written_per_day_bytes=written_bytes,
-            rss_bytes=_rss_bytes(),
-            disk_free_bytes=shutil.disk_usage(site.buffer_path.parent).free,
-            clock_trusted=opening.trusted(),
-            oldest_owed_s=oldest_s,
-            owed=owed,
-            config=_config_hash(site.folder),
-        )
-
     exchange = site.destinations.get(EXCHANGE)
     deliver: Deliver = "fleet" if getattr(exchange, "deliver", "") == "fleet" else "direct"
+    # Two gateways of one name would throw each other off, and never hear that there is another one.
+    client_id = f"meter-gateway-fleet-{site.site}-{secrets.token_hex(3)}"
     place = Place(
         name=opening.name,
         topic=settings.topic,
@@ -165,19 +119,70 @@ def open(settings: Settings, opening: Opening) -> FleetDelivery:
         version=__version__,
         deliver=deliver,
         url=f"mqtt{'s' if settings.tls else ''}://{settings.host}:{settings.port}",
-        broker=broker,
+        broker=partial(_broker, settings, opening, client_id),
+        connect=opening.mqtt or MqttConnection.connect,
+        status=partial(_status, opening, deliver),
     )
-    shipping = Shipping(opening.slot_s, float(settings.spread), opening.jitter)
     return FleetDelivery(
         place,
         opening.buffer,
-        shipping,
+        Shipping(opening.slot_s, float(settings.spread), opening.jitter),
         opening.shared_handover(),
         now=opening.now,
         trusted=opening.trusted,
         jitter=opening.jitter,
-        status=status,
-        connect=opening.mqtt,
+    )
+
+
+def _broker(settings: Settings, opening: Opening, client_id: str) -> Broker:
+    site = opening.site
+    login = site.credentials(settings.credentials) if settings.credentials else None
+    tls = None
+    if settings.tls:
+        tls = authorities(_path(site.folder, settings.ca_file))
+        if settings.certificate is not None:
+            tls.load_cert_chain(site.folder / settings.certificate)
+    return Broker(
+        settings.host,
+        settings.port,
+        tls=tls,
+        client_id=client_id,
+        username=login.username if login else None,
+        password=login.password if login else None,
+        login_from=settings.credentials or "the broker's users",
+    )
+
+
+def _status(opening: Opening, deliver: Deliver, store: str) -> Status:
+    """How the gateway is. Raises StoreError."""
+    site = opening.site
+    owed, oldest_change_s = opening.buffer.tables.changes.count()
+    backlog = opening.buffer.outbox(EXCHANGE).backlog()
+    starts_s = [each for each in (oldest_change_s, backlog.oldest_slot_s) if each is not None]
+    mood, problems, written_bytes = "", [], 0
+    if opening.condition is not None:
+        from gateway.history.problems import mood_of
+
+        report, found = opening.condition()
+        mood, problems = str(mood_of(report, found)), [each.id for each in found]
+        written_bytes = report.buffer.bytes_written_per_day or 0
+    return Status(
+        v=VERSION,
+        site=site.site,
+        store=store,
+        online=True,
+        sent=int(opening.now()),
+        version=__version__,
+        deliver=deliver,
+        mood=mood,
+        problems=list(dict.fromkeys(problems))[:MAX_PROBLEMS],
+        disk_written_per_day_bytes=written_bytes,
+        rss_bytes=_rss_bytes(),
+        disk_free_bytes=shutil.disk_usage(site.buffer_path.parent).free,
+        clock_trusted=opening.trusted(),
+        oldest_owed_s=min(starts_s, default=None),
+        owed=owed,
+        config=_config_hash(site.folder),
     )
 
 

@@ -141,16 +141,16 @@ class WebBackend:
         for value in values.values() if isinstance(values, dict) else ():
             number(value)
 
-    def _look_at_each(self, uuid: UUID | None, commands: Sequence[Mapping[str, object]]) -> None:
+    def _look_at_each(self, node: Node | None, commands: Sequence[Mapping[str, object]]) -> None:
         """At the energies of a batch, and only whether one is refused. Raises Refused."""
-        for command in commands:
+        for command in commands if node else ():
             name = str(command.get("type"))
             if name in KIND_OF:
                 try:
                     slots = energy_of(name, command)
                 except Unheard as unheard:
                     raise Refused(400, str(unheard)) from None
-                if any((uuid, slot_s) in self._behaviour.refuses for slot_s in slots):
+                if node and not node.refuses.isdisjoint(slots):
                     raise Refused(400, "one of the numbers is refused")
 
     def _grid_fee(self, match: re.Match[str], headers: Mapping[str, str], body: bytes) -> object:
@@ -217,8 +217,9 @@ class WebBackend:
         ):
             raise Refused(400, "batch_commands must be lists of commands by UUID")
         if self._behaviour.refuses_at_once:
-            for uuid, of_one in commands.items():
-                self._look_at_each(uuid_in(uuid), of_one)
+            for text, of_one in commands.items():
+                uuid = uuid_in(text)
+                self._look_at_each(self._community.find(uuid) if uuid else None, of_one)
         transaction_id = data.get("transaction_id")
         if isinstance(transaction_id, str) and transaction_id:
             self._engine.batch(aggregator, transaction_id, commands)

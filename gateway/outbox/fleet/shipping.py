@@ -71,7 +71,8 @@ class Shipping:
 
     def wait_s(self, now_s: float, loop_s: float) -> float:
         """For how long nothing else will be due, if nothing closes and nothing is acknowledged."""
-        waits = [each.due_s - loop_s for each in self._under_way.values()]
+        # What is due by now and has not gone waits for one of the others, or for the slot's offset.
+        waits = [u.due_s - loop_s for u in self._under_way.values() if u.due_s > loop_s]
         until_live_s = self._offset_s[0] + self._offset_s[1] - now_s
         if until_live_s > 0:
             waits.append(until_live_s)

@@ -82,7 +82,7 @@ def due(buffer: Buffer) -> list[int]:
 def test_each_slot_has_one_deliverer_over_changes_and_restarts(
     buffer: Buffer, handover: Handover
 ) -> None:
-    deliver_of = buffer.tables.deliverers.of
+    deliver_of = buffer.tables.outbox.deliverers.of
     close(buffer, BOUNDARY_S - SLOT)
     handover.decide("direct", "fleet")
     assert deliver_of(BOUNDARY_S + 5 * SLOT) == "direct"
@@ -96,7 +96,7 @@ def test_each_slot_has_one_deliverer_over_changes_and_restarts(
     path = buffer.path
     buffer.close_file()
     again = open_buffer(path, SMALL, now_s=NOW_S)
-    assert again.tables.deliverers.of(begins_s) == "fleet"
+    assert again.tables.outbox.deliverers.of(begins_s) == "fleet"
     close(again, begins_s)
     assert due(again) == [BOUNDARY_S - SLOT, BOUNDARY_S + SLOT], "what was owed before, only"
 
@@ -104,9 +104,9 @@ def test_each_slot_has_one_deliverer_over_changes_and_restarts(
     later.decide("fleet", "fleet")
     later.decide("direct", "fleet")
     again.flush()
-    assert again.tables.deliverers.of(begins_s + 2 * SLOT) == "fleet"
-    assert again.tables.deliverers.of(begins_s + 3 * SLOT) == "direct"
-    assert again.tables.deliverers.of(begins_s) == "fleet", "for ever"
+    assert again.tables.outbox.deliverers.of(begins_s + 2 * SLOT) == "fleet"
+    assert again.tables.outbox.deliverers.of(begins_s + 3 * SLOT) == "direct"
+    assert again.tables.outbox.deliverers.of(begins_s) == "fleet", "for ever"
     assert len([e for e in again.latest_events(100) if "deliverer" in e]) == 2
 
 
@@ -228,6 +228,7 @@ def by_fleet(buffer: Buffer, handover: Handover, own: Any, now_s: float = NOW_S)
     return ByFleet(
         cast(Any, SimpleNamespace(destination=EXCHANGE)),
         buffer.outbox(EXCHANGE),
+        buffer.tables.changes.handed,
         handover,
         own,
         dialect="sdk",
@@ -317,7 +318,7 @@ async def test_a_copied_card_is_found_out_and_neither_forgets_what_only_the_othe
 async def test_who_has_never_heard_a_word_is_told_what_to_look_at(
     broker: Broker, buffer: Buffer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.delivery.fleet_delivery.UNHEARD_S", 0.2)
+    monkeypatch.setattr("gateway.delivery.fleet_words.UNHEARD_S", 0.2)
     await broker.start()
     close(buffer, BOUNDARY_S - SLOT)
     delivery = a_delivery(buffer, broker.port, tmp_path)

@@ -30,25 +30,25 @@ RESEND_S = (1.0, 4.0)
 """Not 10 s: a test should not wait for it."""
 
 
-def energy_uwh(asset: str, slot_s: int) -> int:
-    """What flowed."""
-    return random.Random(f"{asset}/{slot_s}").getrandbits(30)
+def energy_uwh(asset: str, slot_s: int, seed: int = 0) -> int:
+    """What flowed; `seed`: as somebody who knows less has settled it."""
+    return random.Random(f"{asset}/{slot_s}/{seed}").getrandbits(30)
 
 
-def truth_of(site: str, first_s: int, slots: int) -> Truth:
+def truth_of(site: str, first_s: int, slots: int, seed: int = 0) -> Truth:
     """Of both assets of a site."""
     return {
-        (asset, slot_s, 0): energy_uwh(asset, slot_s)
+        (asset, slot_s, 0): energy_uwh(asset, slot_s, seed)
         for asset in (asset_of(site, 0), asset_of(site, 1))
         for slot_s in range(first_s, first_s + slots * SLOT_S, SLOT_S)
     }
 
 
-def close(buffer: Buffer, site: str, slot_s: int) -> None:
+def close(buffer: Buffer, site: str, slot_s: int, seed: int = 0) -> None:
     """A slot of two meters and two assets, on disk."""
     for number, name in enumerate(("grid", "pv")):
         asset = asset_of(site, number)
-        uwh = energy_uwh(asset, slot_s)
+        uwh = energy_uwh(asset, slot_s, seed)
         booked = AssetSlot(UUID(asset), slot_s, SLOT_S, uwh, 7, "measured", 0)
         one = closing(slot(slot_s, name, energy_uwh=uwh), device=name)
         buffer.close(replace(one, asset_slots=(booked,)))

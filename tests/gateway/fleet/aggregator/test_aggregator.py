@@ -3,6 +3,7 @@ exchange does not take.
 """
 
 from collections.abc import AsyncIterator, Callable
+from uuid import UUID
 
 import pytest
 
@@ -105,6 +106,12 @@ async def test_the_newest_revision_is_the_last_that_the_exchange_gets(
     )
 
 
+def refuse(exchange: StandInExchange, asset: UUID, slot_s: int) -> None:
+    node = exchange.community.find(asset)
+    assert node is not None
+    node.refuses.add(slot_s)
+
+
 async def test_one_bad_number_holds_up_no_others(
     homes: Homes,
     exchange: StandInExchange,
@@ -116,7 +123,7 @@ async def test_one_bad_number_holds_up_no_others(
     for n in range(4):
         await homes.close(LAST_S - n * SLOT_S)
     bad = (uuid_of(3), LAST_S - 2 * SLOT_S)
-    exchange.behaviour.refuses.add(bad)
+    refuse(exchange, *bad)
     exchange.behaviour.refuses_at_once = True
     async with delivering(fleet) as (aggregator,):
         await until_all(postgres, fleet, {"a": 4 * HOMES - 1, "o": 1})
@@ -129,7 +136,7 @@ async def test_one_bad_number_holds_up_no_others(
 
         exchange.behaviour.refuses_at_once = False
         second = (uuid_of(5), LAST_S - SLOT_S)
-        exchange.behaviour.refuses.add(second)
+        refuse(exchange, *second)
         await homes.write(homes.message(5, {LAST_S - n * SLOT_S: (1, 100 + n) for n in range(4)}))
         await until_all(postgres, fleet, {"a": 4 * HOMES - 2, "o": 2})
         # Refused again, later, while others are taken: that is its last word.
