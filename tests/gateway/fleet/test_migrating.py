@@ -74,7 +74,8 @@ async def test_what_a_version_without_an_exchange_has_stored_is_owed_once_it_com
     await migrating.migrate(connection)
     await connection.execute(
         "SELECT fleet.owe(ARRAY[1, 1], ARRAY[s, s], ARRAY['m', 'm'], ARRAY[0, 1]::smallint[], "
-        "ARRAY[true, true]) FROM (SELECT extract(epoch FROM date_trunc('hour', now()))::bigint) t(s)"
+        "ARRAY[true, true]) "
+        "FROM (SELECT extract(epoch FROM date_trunc('hour', now()))::bigint) t(s)"
     )
     cursor = await connection.execute("SELECT revision, energy_uwh, state FROM fleet.delivered")
     assert await cursor.fetchall() == [(1, 11, "owed")]
