@@ -8,7 +8,7 @@ keys, so that two collectors that write the same ones wait for each other and ne
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from operator import itemgetter
@@ -33,6 +33,7 @@ from gateway.fleet.checking import (
 from gateway.fleet.database import Connection, NoPartition, Unfit, translated
 from gateway.fleet.directory import Directory, SeriesName
 from gateway.fleet.inbox import Delivered
+from gateway.fleet.owing import Stored, owe
 from gateway.fleet.statements import (
     ASSETS,
     COUNT_AGAIN,
@@ -166,6 +167,7 @@ class Writer:
                     await _insert(connection, LATE_METERS, late_meters),
                     await _insert(connection, METERS, meters),
                 ]
+                await owe(connection, self._stored(batch))
                 await _touch_stores(connection, self._touched(batch))
                 await _keep(connection, kept)
         # Only now is it on the server's disk.
@@ -231,6 +233,19 @@ class Writer:
                 ]  # fmt: skip
         rows.sort(key=itemgetter(0, 1, 2, 3))
         return rows
+
+    def _stored(self, batch: Sequence[Taken]) -> Iterator[Stored]:
+        """The numbers that may be owed to the exchange, or not any more."""
+        for each in batch:
+            by_fleet = each.message.deliver == "fleet"
+            for item in each.checked.items:
+                asset, site = self.directory.asset(item.asset)
+                if site != each.site_id:
+                    continue
+                for row in item.rows:
+                    if by_fleet or row.revision:
+                        kind = KINDS[item.kind]
+                        yield Stored(asset, row.slot_s, kind, row.revision, by_fleet)
 
     def _meter_rows(self, batch: Sequence[Taken]) -> list[tuple[Any, ...]]:
         rows = []
