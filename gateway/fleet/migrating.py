@@ -18,6 +18,9 @@ MONTHS_AHEAD = 2
 
 COLLECTOR_ROLE = "fleet_collector"
 READER_ROLE = "fleet_reader"
+PAGE_ROLE = "fleet_page"
+"""As which the manager's page asks: it can read, and nothing else."""
+ROLES = (COLLECTOR_ROLE, READER_ROLE, PAGE_ROLE)
 
 _LOCK = "SELECT pg_advisory_lock(hashtext('fleet.migrations'))"
 _UNLOCK = "SELECT pg_advisory_unlock(hashtext('fleet.migrations'))"
@@ -136,12 +139,12 @@ async def group_of(connection: Connection) -> str:
 
 
 async def make_roles(connection: Connection) -> list[str]:
-    """Make the roles of collectors and of readers where they are missing, and grant them what they
-    need; gives those that were made. Raises DatabaseError: NotReady where this user may not make
+    """Make the roles where they are missing, and grant them what they need; gives those that were
+    made. Raises DatabaseError: NotReady where this user may not make
     roles and they are missing.
     """
     made = []
-    for role in (COLLECTOR_ROLE, READER_ROLE):
+    for role in ROLES:
         with translated():
             cursor = await connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,))
             if cursor.rowcount == 0:
@@ -152,6 +155,12 @@ async def make_roles(connection: Connection) -> list[str]:
     with translated():
         async with connection.transaction():
             await connection.execute(_GRANTS)
+            cursor = await connection.execute(
+                "SELECT FROM pg_auth_members WHERE roleid = %s::regrole AND member = %s::regrole",
+                (PAGE_ROLE, COLLECTOR_ROLE),
+            )
+            if cursor.rowcount == 0:
+                await connection.execute("GRANT fleet_page TO fleet_collector")
     return made
 
 
@@ -189,5 +198,10 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA fleet TO fleet_collector;
 REVOKE ALL ON FUNCTION fleet.add_month FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION fleet.add_month TO fleet_collector;
 GRANT SELECT ON fleet.measurements, fleet.meters, fleet.sites, fleet.assets, fleet.series,
-    fleet.stores, fleet.status, fleet.collectors, fleet.clashes TO fleet_reader;
+    fleet.stores, fleet.status, fleet.collectors, fleet.clashes, fleet.events TO fleet_reader;
+
+GRANT INSERT, UPDATE, DELETE ON fleet.users TO fleet_collector;
+GRANT INSERT, UPDATE ON fleet.certificates TO fleet_collector;
+GRANT USAGE ON SCHEMA fleet TO fleet_page;
+GRANT SELECT ON ALL TABLES IN SCHEMA fleet TO fleet_page;
 """
