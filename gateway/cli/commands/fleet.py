@@ -77,6 +77,6 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.words and args.action != "sites":
         args.usage_error(f"{args.action} takes no further words: {' '.join(args.words)}")
-    from gateway.cli import fleet_actions
+    from gateway.cli.fleet import actions
 
-    return fleet_actions.act(args)
+    return actions.act(args)
