@@ -16,7 +16,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "be. run: writes what gateways deliver into the database; any number may run at once, on "
         "any number of machines. sites list: the homes. sites add NAME…: adds homes, and makes a "
         "login and a section of gateway.yaml for each. sites remove NAME…: takes nothing from them "
-        "any more. Exit code 1 where something is wrong, which is said."
+        "any more. users list, users add NAME, users remove NAME…: who may look at the manager's "
+        "page; the password is asked for, or read from standard input. Exit code 1 where something "
+        "is wrong, which is said."
     )
     parser.epilog = (
         "examples:\n"
@@ -24,14 +26,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway --config /etc/meter-gateway-fleet fleet sites add home-12 --output homes\n"
         "  meter-gateway --config /etc/meter-gateway-fleet fleet sites add --csv homes.csv\n"
         "  meter-gateway --config /etc/meter-gateway-fleet fleet sites list\n"
+        "  meter-gateway --config /etc/meter-gateway-fleet fleet users add anna\n"
         "  meter-gateway --config /etc/meter-gateway-fleet fleet run"
     )
-    parser.add_argument("action", choices=["init", "check", "run", "sites"], help="what to do")
+    parser.add_argument(
+        "action", choices=["init", "check", "run", "sites", "users"], help="what to do"
+    )
     parser.add_argument(
         "words",
         nargs="*",
         metavar="WORD",
-        help="of sites: list (default), add or remove, and the names of sites",
+        help="of sites and users: list (default), add or remove, and names",
     )
     parser.add_argument(
         "--csv",
@@ -75,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
             "this needs psycopg, which is not installed here: pip install 'meter-gateway[fleet]' "
             "on the community's server (not on a box)"
         )
-    if args.words and args.action != "sites":
+    if args.words and args.action not in ("sites", "users"):
         args.usage_error(f"{args.action} takes no further words: {' '.join(args.words)}")
     from gateway.cli.fleet import actions
 

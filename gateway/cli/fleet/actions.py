@@ -14,11 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
+from gateway.cli.fleet import users
 from gateway.cli.terminal import Refused, print_table
 from gateway.fleet import migrating, provisioning, sites
 from gateway.fleet.broker import broker_of, deals_out, words
 from gateway.fleet.collector import Collector
 from gateway.fleet.database import Connection, DatabaseError, NotReady, connect
+from gateway.fleet.page.serving import FleetPage
+from gateway.fleet.page.telling import Telling
 from gateway.fleet.provisioning import Login
 from gateway.fleet.settings import FleetSettings, load
 from gateway.site.credentials import ConfigError
@@ -39,6 +42,8 @@ def act(args: argparse.Namespace) -> int:
                 return asyncio.run(_check(settings))
             case "run":
                 return _run(settings, args)
+            case "users":
+                return asyncio.run(users.act(settings, args))
             case _:
                 return asyncio.run(_sites(settings, args))
     except DatabaseError as error:
@@ -59,15 +64,21 @@ def _run(settings: FleetSettings, args: argparse.Namespace) -> int:
 
 
 async def _collect(settings: FleetSettings) -> None:
-    """Until SIGTERM or Ctrl-C."""
+    """Until SIGTERM or Ctrl-C. Raises ConfigError."""
     collector = Collector(settings)
+    page = settings.file.page
+    parts: list[Collector | FleetPage] = [collector]
+    if page is not None:
+        parts.append(FleetPage(settings, page, Telling(collector)))
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
-        await collector.run()
+        async with asyncio.TaskGroup() as tasks:
+            for part in parts:
+                tasks.create_task(part.run())
     counts = collector.writer.counts
     logging.getLogger(__name__).info(
         "ends: %d messages, %d rows stored in %d commits; what is not acknowledged comes again",
@@ -122,12 +133,13 @@ async def _roles(connection: Connection) -> None:
         made = await migrating.make_roles(connection)
     except NotReady as error:
         raise Refused(
-            f"the roles {migrating.COLLECTOR_ROLE} and {migrating.READER_ROLE} are missing, and "
-            f"this user may not make them ({error}). Have an administrator run: CREATE ROLE "
-            f"{migrating.COLLECTOR_ROLE}; CREATE ROLE {migrating.READER_ROLE}; or name a login "
-            "that may with --admin. What was done so far stays; run init again afterwards"
+            f"roles of {', '.join(migrating.ROLES)} are missing, and this user may not make them "
+            f"({error}). Have an administrator run: "
+            f"{' '.join(f'CREATE ROLE {role};' for role in migrating.ROLES)} GRANT "
+            f"{migrating.PAGE_ROLE} TO {migrating.COLLECTOR_ROLE}; or name a login that may with "
+            "--admin. What was done so far stays; run init again afterwards"
         ) from error
-    print(f"Its roles: {migrating.COLLECTOR_ROLE}, {migrating.READER_ROLE}", end="")
+    print(f"Its roles: {', '.join(migrating.ROLES)}", end="")
     print(f" (new: {', '.join(made)})." if made else ".")
 
 

@@ -96,3 +96,6 @@ CREATE TRIGGER note_deliver AFTER UPDATE ON fleet.stores FOR EACH ROW
 
 CREATE INDEX events_config ON fleet.events (site, at) WHERE what = 'config';
 CREATE INDEX deliveries_not_taken ON fleet.deliveries (at) WHERE state IN ('r', 'm');
+
+-- The community's day is read by time: of a month's rows these are the ones that lie together.
+CREATE INDEX meter_slots_time ON fleet.meter_slots USING brin (slot) WITH (pages_per_range = 16, autosummarize = on);

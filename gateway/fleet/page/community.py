@@ -71,9 +71,9 @@ def _chart(reader: Reader, day: CommunityDay, *, small: bool) -> Markup:
     layers = []
     if any(here):
         layers.append(Layer(colour="sun", wh=here))
-    layers.append(Layer(colour="from", wh=_wh(day.from_grid_uwh)))
+    layers.append(Layer(colour="from", wh=in_wh(day.from_grid_uwh)))
     if any(day.to_grid_uwh):
-        layers.append(Layer(colour="to", wh=_wh(day.to_grid_uwh), below=True))
+        layers.append(Layer(colour="to", wh=in_wh(day.to_grid_uwh), below=True))
     return bars(
         Bars(
             name=words("fleet.day.chart", day=words.long_day(day.day)),
@@ -128,7 +128,8 @@ def _legend(words: Words, day: CommunityDay) -> Markup:
     return tag("ul", *items, class_="key")
 
 
-def _wh(values: Sequence[int | None]) -> list[float | None]:
+def in_wh(values: Sequence[int | None]) -> list[float | None]:
+    """As the pictures have it."""
     return [None if each is None else each / 1e6 for each in values]
 
 

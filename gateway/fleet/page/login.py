@@ -70,6 +70,7 @@ class CookieDoor:
     def wrong_address(self, visit: Visit) -> TurnedAway | None:
         """Never."""
         del visit
+        return None
 
     def no_token(self, visit: Visit) -> TurnedAway | None:
         """Whether the request lacks a cookie."""

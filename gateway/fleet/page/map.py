@@ -25,7 +25,7 @@ def homes_map(reader: Reader, homes: Sequence[Judged], name: str) -> Markup:
     """The picture. `name` says the same in words."""
     columns = min(max(ceil(sqrt(len(homes) * 3.2)), 12), 140)
     rows = max(ceil(len(homes) / columns), 1)
-    picture = tag(
+    return tag(
         "svg",
         tag("title", name),
         *(_squares(homes, columns, severity) for severity in reversed(SEVERITIES)),
@@ -36,7 +36,6 @@ def homes_map(reader: Reader, homes: Sequence[Judged], name: str) -> Markup:
         role="img",
         aria_label=name,
     )
-    return picture
 
 
 def _squares(homes: Sequence[Judged], columns: int, severity: Severity) -> Markup | None:

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta, tzinfo
 from math import inf
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 from gateway.fleet import users
 from gateway.fleet.page.answers import (
@@ -32,16 +32,58 @@ from gateway.fleet.page.days import bounds_s, day_of, slots_between, spread
 from gateway.fleet.page.states import SLOT_S, judged, meter_roles
 from gateway.fleet.settings import FleetSettings
 
-FRESH_S = 5.0
-"""What is known of all homes is told again for so long."""
-DAY_FRESH_S = 120.0
-"""The same of the community's day, while it lasts or may still be completed …"""
-OLD_DAY_FRESH_S = 3_600.0
-"""… and of one that is three days old."""
+FLEET_S = 15.0
+"""So often it is asked how all homes are, whether somebody looks or not: the first answer, and an
+alarm, are there at once."""
+DAY_S = 300.0
+"""The same of what takes longer: the community's day, and the least complete ones."""
+OLD_DAY_S = 3_600.0
+"""For so long a community's day that is over for three days is not asked for again."""
+SHARE = 0.05
+"""Of its time the database is kept busy by this at most: of a large fleet it is asked less often.
+"""
 MAX_DAYS_KEPT = 40
 QUICK_S, SLOW_S = 5.0, 30.0
 """How long a question may take: those of a page, and those that add up a whole day."""
 WORST_DAYS = 7
+MOST_WORST = 101
+"""A page has a hundred; one more says that there are more."""
+PACKED_DAYS = 31
+"""What is older may lie in rows of a day, of which the view knows."""
+
+
+_T = TypeVar("_T")
+
+
+class _Kept(Generic[_T]):
+    """An answer, and when it is to be asked for again. Who comes meanwhile waits for the same."""
+
+    def __init__(self, fresh_s: float) -> None:
+        self.fresh_s = fresh_s
+        self._answer: _T | None = None
+        self._asked_s = -inf
+        self._turn = asyncio.Lock()
+
+    def there(self) -> _T | None:
+        """The answer, where it is not too old to be shown: it is asked for again well before."""
+        return self._answer if time.monotonic() - self._asked_s <= 2 * self.fresh_s else None
+
+    async def get(self, ask: Callable[[], Awaitable[_T]]) -> _T:
+        """The answer, asked for now where there is none to be shown. Raises what `ask` does."""
+        there = self.there()
+        return there if there is not None else await self.anew(ask)
+
+    async def anew(self, ask: Callable[[], Awaitable[_T]]) -> _T:
+        """The answer of now."""
+        asked_s = self._asked_s
+        async with self._turn:
+            if self._answer is not None and self._asked_s > asked_s:
+                return self._answer  # somebody has just asked
+            began_s = time.monotonic()
+            self._answer = await ask()
+            self._asked_s = time.monotonic()
+            self.fresh_s = max(self.fresh_s, (self._asked_s - began_s) / SHARE)
+            return self._answer
 
 
 class Questions:
@@ -52,10 +94,9 @@ class Questions:
         self._now = now
         self._quick = Asking(settings, QUICK_S)
         self._slow = Asking(settings, SLOW_S)
-        self._fleet: tuple[float, Fleet | None] = (-inf, None)
-        self._days: dict[date, tuple[float, CommunityDay]] = {}
-        self._turn = asyncio.Lock()
-        self._day_turn = asyncio.Lock()
+        self._fleet: _Kept[Fleet] = _Kept(FLEET_S)
+        self._worst: _Kept[list[WorstRow]] = _Kept(DAY_S)
+        self._days: dict[date, _Kept[CommunityDay]] = {}
 
     @property
     def is_well(self) -> bool:
@@ -88,14 +129,24 @@ class Questions:
 
     # --- all homes --------------------------------------------------------------------------------
 
+    async def keep_fleet(self) -> None:
+        """Asks for ever how all homes are. Raises DatabaseError, ConfigError."""
+        while True:
+            await self._fleet.anew(self._ask_fleet)
+            await asyncio.sleep(self._fleet.fresh_s)
+
+    async def keep_days(self) -> None:
+        """The same of what takes longer, for ever. Raises DatabaseError, ConfigError."""
+        while True:
+            await self._worst.anew(self._ask_worst)
+            for day in (self.today() - timedelta(days=1), self.today()):
+                kept = self._day(day)
+                await kept.anew(lambda day=day: self._ask_community(day))  # type: ignore[misc]
+            await asyncio.sleep(max(self._worst.fresh_s, kept.fresh_s))
+
     async def fleet(self) -> Fleet:
-        """All homes, not older than `FRESH_S`. Raises DatabaseError, ConfigError."""
-        async with self._turn:
-            asked_s, found = self._fleet
-            if found is None or time.monotonic() - asked_s > FRESH_S:
-                found = await self._ask_fleet()
-                self._fleet = time.monotonic(), found
-            return found
+        """All homes, as they were not long ago. Raises DatabaseError, ConfigError."""
+        return await self._fleet.get(self._ask_fleet)
 
     async def _ask_fleet(self) -> Fleet:
         now_s = self._now()
@@ -115,7 +166,7 @@ class Questions:
             for home in homes
         ]
         collectors = [CollectorRow(*cast(Any, row)) for row in await self._quick.rows(_COLLECTORS)]
-        exchange = await self._quick.rows(_EXCHANGE)
+        exchange = await self._quick.rows(_EXCHANGE, most=MOST_OWED)
         aggregators = [
             AggregatorRow(*cast(Any, row)) for row in await self._quick.rows(_AGGREGATORS)
         ]
@@ -126,13 +177,16 @@ class Questions:
             exchange=_exchange(exchange[0], aggregators) if exchange else None,
         )
 
-    async def worst(self, most: int = 500) -> list[WorstRow]:
-        """The days of assets of the last week of which least is known. Raises DatabaseError,
-        ConfigError.
+    async def worst(self) -> list[WorstRow]:
+        """The days of assets of the last week of which least is known, `MOST_WORST` at most. Raises
+        DatabaseError, ConfigError.
         """
+        return await self._worst.get(self._ask_worst)
+
+    async def _ask_worst(self) -> list[WorstRow]:
         today = self.today()
-        rows = await self._quick.rows(
-            _WORST, begin=today - timedelta(days=WORST_DAYS), end=today, most=most
+        rows = await self._slow.rows(
+            _WORST, begin=today - timedelta(days=WORST_DAYS), end=today, most=MOST_WORST
         )
         return [WorstRow(*cast(Any, row)) for row in rows]
 
@@ -151,24 +205,19 @@ class Questions:
 
     async def community(self, day: date) -> CommunityDay:
         """The sums of all homes on a local day. Raises DatabaseError, ConfigError."""
-        if (kept := self.community_kept(day)) is not None:
-            return kept
-        async with self._day_turn:
-            if (kept := self.community_kept(day)) is not None:
-                return kept
-            found = await self._ask_community(day)
-            self._days.pop(day, None)
-            self._days[day] = time.monotonic(), found
-            while len(self._days) > MAX_DAYS_KEPT:
-                del self._days[next(iter(self._days))]
-            return found
+        return await self._day(day).get(lambda: self._ask_community(day))
 
-    def community_kept(self, day: date) -> CommunityDay | None:
-        """The same, where it was asked for lately."""
-        asked_s, found = self._days.get(day, (-inf, None))
+    def community_there(self, day: date) -> CommunityDay | None:
+        """The same, where it is known already."""
+        return self._days[day].there() if day in self._days else None
+
+    def _day(self, day: date) -> _Kept[CommunityDay]:
         is_old = self.today() - day > timedelta(days=3)
-        fresh_s = OLD_DAY_FRESH_S if is_old else DAY_FRESH_S
-        return found if time.monotonic() - asked_s <= fresh_s else None
+        kept = self._days.pop(day, None) or _Kept(OLD_DAY_S if is_old else DAY_S)
+        self._days[day] = kept
+        while len(self._days) > MAX_DAYS_KEPT:
+            del self._days[next(iter(self._days))]
+        return kept
 
     async def _ask_community(self, day: date) -> CommunityDay:
         start_s, end_s = bounds_s(day, self.zone)
@@ -178,12 +227,12 @@ class Questions:
             for number, meter, way in series:
                 if (name := _SUMS.get((roles[meter], way))) is not None:
                     into[number] = name
-        rows = cast(
-            "list[tuple[int, str, int, int | None, int]]",
-            await self._slow.rows(
-                _COMMUNITY, begin=start_s, end=end_s, series=[*into], names=[*into.values()]
-            ),
-        )
+        asked: dict[str, object] = {"begin": start_s, "end": end_s}
+        asked |= {"series": [*into], "names": [*into.values()]}
+        found = await self._slow.rows(_COMMUNITY, **asked)
+        if self.today() - day > timedelta(days=PACKED_DAYS):
+            found += await self._slow.rows(_PACKED_COMMUNITY, day=day, **asked) if not found else []
+        rows = cast("list[tuple[int, str, int, int | None, int]]", found)
         # Where homes have slots of different lengths, the shorter ones are added up to the longest.
         slot_s = max((row[2] for row in rows), default=SLOT_S)
         slots = slots_between(start_s, end_s, slot_s)
@@ -223,7 +272,7 @@ class Questions:
         start_s, end_s = bounds_s(day, self.zone)
         at = {"site": found.home.id, "begin": start_s, "end": end_s}
         assets = await self._quick.rows(_HOME_ASSETS, **at)
-        meters = await self._quick.rows(_HOME_METERS, **at)
+        meters = await self._quick.rows(_HOME_METERS, day=day, **at)
         lengths = [cast(int, row[3]) for row in (*assets, *meters)]
         slot_s = min(lengths, default=SLOT_S)
         slots = slots_between(start_s, end_s, slot_s)
@@ -253,9 +302,9 @@ class Questions:
             ],
             refused=await self.refused(name, 20),
             reasons=[
-                (cast(int, at_s), _STATES.get(str(state), ""), str(reason))
+                (cast(int, at_s), _STATES[str(state)], str(reason))
                 for _, at_s, _, state, reason in states
-                if reason and state in "rm"
+                if reason and str(state) in _STATES
             ][:20],
             first_day=day_of(cast(int, first[0][0]), self.zone)
             if first and first[0][0] is not None
@@ -375,11 +424,15 @@ def _home(row: Row) -> Home:
     )
 
 
+_TOLD = (
+    *("mood", "rss_bytes", "disk_free_bytes", "disk_written_per_day_bytes", "config"),
+    *("clock_trusted", "oldest_owed_s", "owed"),
+)
+
+
 def _told(at_s: float, online: bool, told: dict[str, Any]) -> Told:
     """What a gateway has not said is as the message has it where it is left out."""
-    names = ("mood", "rss_bytes", "disk_free_bytes", "disk_written_per_day_bytes", "config")
-    names += ("clock_trusted", "oldest_owed_s", "owed")
-    said = {name: told[name] for name in names if name in told}
+    said = {name: told[name] for name in _TOLD if name in told}
     problems = tuple(str(each) for each in told.get("problems", ()))
     return Told(at_s=at_s, online=online, problems=problems, **said)
 
@@ -456,9 +509,9 @@ FROM fleet.assets a CROSS JOIN LATERAL (SELECT slot FROM fleet.deliveries
 GROUP BY a.site
 """
 
-_EXCHANGE = f"""
+_EXCHANGE = """
 SELECT (SELECT count(*) FROM (SELECT FROM fleet.deliveries WHERE state = 'o'
-        LIMIT {MOST_OWED}) some)::int,
+        LIMIT %(most)s) counted)::int,
     (SELECT extract(epoch FROM min(slot))::float8 FROM fleet.deliveries WHERE state = 'o'),
     (SELECT extract(epoch FROM nullif(taken, '-infinity'))::float8 FROM fleet.exchange_state),
     count(*) FILTER (WHERE state = 'r')::int, count(*) FILTER (WHERE state = 'm')::int,
@@ -500,6 +553,7 @@ SELECT meter, direction, extract(epoch FROM slot)::bigint, length_s, energy_uwh,
     end_register_uwh, largest_gap_ms
 FROM fleet.meters
 WHERE site = (SELECT name FROM fleet.sites WHERE id = %(site)s)
+    AND day BETWEEN %(day)s::date - 1 AND %(day)s::date + 1
     AND slot >= to_timestamp(%(begin)s) AND slot < to_timestamp(%(end)s)
 ORDER BY meter, direction, slot
 """
@@ -511,6 +565,7 @@ WHERE a.site = %(site)s AND d.slot >= to_timestamp(%(begin)s) AND d.slot < to_ti
 ORDER BY d.slot
 """
 
+# Only newest revisions count; few slots have more than one.
 _COMMUNITY = """
 SELECT extract(epoch FROM s.slot)::bigint, r.name, max(s.length_s), sum(s.energy_uwh)::bigint,
     count(s.energy_uwh)::int
@@ -518,8 +573,21 @@ FROM unnest(%(series)s::int[], %(names)s::text[]) r (series, name)
 JOIN fleet.meter_slots s ON s.series = r.series
 WHERE s.slot >= to_timestamp(%(begin)s) AND s.slot < to_timestamp(%(end)s) AND NOT EXISTS (
     SELECT FROM fleet.meter_slots n WHERE n.series = s.series AND n.slot = s.slot
-        AND n.revision > s.revision)
+        AND n.revision > s.revision AND n.revision > 0
+        AND n.slot >= to_timestamp(%(begin)s) AND n.slot < to_timestamp(%(end)s))
 GROUP BY s.slot, r.name
+"""
+
+_PACKED_COMMUNITY = """
+SELECT extract(epoch FROM m.slot)::bigint, r.name, max(m.length_s), sum(m.energy_uwh)::bigint,
+    count(m.energy_uwh)::int
+FROM unnest(%(series)s::int[], %(names)s::text[]) r (series, name)
+JOIN fleet.series n ON n.id = r.series JOIN fleet.sites t ON t.id = n.site
+JOIN fleet.meters m ON m.site = t.name AND m.meter = n.meter AND m.serial = n.serial
+    AND m.direction = CASE n.direction WHEN 'i' THEN 'import' ELSE 'export' END
+WHERE m.day BETWEEN %(day)s::date - 1 AND %(day)s::date + 1
+    AND m.slot >= to_timestamp(%(begin)s) AND m.slot < to_timestamp(%(end)s)
+GROUP BY m.slot, r.name
 """
 
 _SITE_DAYS = """

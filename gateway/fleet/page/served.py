@@ -198,16 +198,14 @@ class FleetPages:
         return self._html(found)
 
     async def homes(self, question: Question, _: list[str]) -> Markup:
-        """The first page. The day is there where somebody has asked for it already: adding it up
-        takes a while.
-        """
+        """The first page; without the day where that is not added up yet."""
         fleet = await self._questions.fleet()
         today = self._questions.today()
         return homes.render(
             self._reader(question),
             fleet,
-            self._questions.community_kept(today),
-            await self._questions.worst(homes.WORST_HERE),
+            self._questions.community_there(today),
+            await self._questions.worst(),
             state=question.query.get("state", "")[:MAX_SEARCH],
             search=question.query.get("q", "").strip()[:MAX_SEARCH],
             page=_number(question.query.get("page", "")) or 1,
@@ -224,7 +222,7 @@ class FleetPages:
     async def coverage(self, question: Question, _: list[str]) -> Markup:
         """What is not complete."""
         fleet = await self._questions.fleet()
-        worst = await self._questions.worst(coverage.MOST + 1)
+        worst = await self._questions.worst()
         return coverage.render(self._reader(question), fleet, worst)
 
     async def server(self, question: Question, _: list[str]) -> Markup:

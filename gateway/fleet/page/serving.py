@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import logging
+import random
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from drivers.strict_yaml import Problem
+from gateway.fleet.database import DatabaseError
 from gateway.fleet.page.login import CookieDoor, Signing
 from gateway.fleet.page.questions import Questions
 from gateway.fleet.page.served import FleetPages
@@ -18,9 +20,11 @@ from gateway.fleet.settings import FleetSettings
 from gateway.monitoring.asked import Answer, refusal
 from gateway.monitoring.server import Listening, PageServer
 from gateway.site.credentials import ConfigError
+from gateway.timing.backoff import Backoff
 
 _log = logging.getLogger(__name__)
 
+BACKOFF_S = (5.0, 60.0)
 CERTIFICATE_S = 60.0
 """Between two looks at whether the certificate's file is another one."""
 
@@ -56,10 +60,30 @@ class FleetPage:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.server.run())
+                tasks.create_task(_kept_up(self._questions.keep_fleet))
+                tasks.create_task(_kept_up(self._questions.keep_days))
                 if self._file is not None and self._tls is not None:
                     tasks.create_task(_watch(self._file, self._tls))
         finally:
             await self._questions.close()
+
+
+async def _kept_up(ask: Callable[[], Awaitable[None]]) -> None:
+    """What is asked for again and again; while the database is away, less often."""
+    backoff = Backoff(*BACKOFF_S, random.random)
+    said = ""
+    loop = asyncio.get_running_loop()
+    while True:
+        begun_s = loop.time()
+        try:
+            await ask()
+        except (DatabaseError, ConfigError) as error:
+            if str(error) != said:
+                said = str(error)
+                _log.warning("manager's page: the database: %s; trying again", error)
+            if loop.time() - begun_s > BACKOFF_S[1]:
+                backoff.succeed()
+            await asyncio.sleep(backoff.fail())
 
 
 def _healthz(telling: Telling) -> Answer:

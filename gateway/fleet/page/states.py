@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from gateway.fleet.page.answers import SEVERITIES, Home, Judged, Severity, Trouble
 
@@ -129,7 +129,7 @@ def newest_version(versions: Iterable[str]) -> str:
     return max(several, key=_order, default="")
 
 
-def _order(version: str) -> Sequence[int]:
+def _order(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d{1,9}", version)[:4]]
 
 

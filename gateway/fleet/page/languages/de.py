@@ -87,9 +87,9 @@ WORDS: Mapping[str, str] = {
     "verbunden. Hat die Box Strom und Netz? Was sie inzwischen liest, behält sie und sendet es "
     "später.",
     "fleet.state.no_data": "verbunden, ohne Daten",
-    "fleet.state.no_data.do": "Das Gateway ist verbunden, aber es kam keine Zeitscheibe. Auf der Box "
-    "nachsehen: sudo meter-gateway status. Vielleicht schweigen die Zähler, oder die Uhrzeit ist "
-    "unbekannt.",
+    "fleet.state.no_data.do": "Das Gateway ist verbunden, aber es kam keine Zeitscheibe. Auf der "
+    "Box nachsehen: sudo meter-gateway status. Vielleicht schweigen die Zähler, oder die Uhrzeit "
+    "ist unbekannt.",
     "fleet.state.twin": "zwei Gateways",
     "fleet.state.twin.do": "Eines davon ausschalten oder anders nennen.",
     "fleet.state.clash": "andere Zahlen",
@@ -113,8 +113,8 @@ WORDS: Mapping[str, str] = {
     "fleet.state.disk": "Speicher fast voll",
     "fleet.state.disk.do": "Weniger als 200 MB sind frei. Was füllt den Speicher der Box sonst?",
     "fleet.state.wear": "schreibt viel",
-    "fleet.state.wear.do": "Es schreibt mehr als 200 MB am Tag: seine Karte wird nicht lange halten. "
-    "Was läuft sonst auf der Box?",
+    "fleet.state.wear.do": "Es schreibt mehr als 200 MB am Tag: seine Karte wird nicht lange "
+    "halten. Was läuft sonst auf der Box?",
     "fleet.state.certificate": "Zertifikat endet",
     "fleet.state.certificate.do": "Sein Zertifikat endet in weniger als 30 Tagen: meter-gateway "
     "fleet sites renew macht ein neues.",
@@ -125,8 +125,8 @@ WORDS: Mapping[str, str] = {
     "fleet.state.changed": "neu eingerichtet",
     "fleet.state.changed.do": "Seine Konfiguration wurde in den letzten sieben Tagen geändert.",
     "fleet.state.never": "nie gehört",
-    "fleet.state.never.do": "Es wurde hinzugefügt und hat noch nie etwas gesagt. Steht der Abschnitt "
-    "der Gemeinschaft in seiner gateway.yaml, und stimmt der Name des Hauses?",
+    "fleet.state.never.do": "Es wurde hinzugefügt und hat noch nie etwas gesagt. Steht der "
+    "Abschnitt der Gemeinschaft in seiner gateway.yaml, und stimmt der Name des Hauses?",
     # --- the community's day
     "fleet.day.today": "Die Gemeinschaft heute",
     "fleet.day.open": "Zeitscheibe für Zeitscheibe",
@@ -193,8 +193,8 @@ WORDS: Mapping[str, str] = {
     "fleet.home.config": "Konfiguration",
     "fleet.home.events": "Was geschah",
     "fleet.home.stores": "Seine Puffer",
-    "fleet.home.stores_what": "Ein Haus, dessen Karte verloren ging oder das neu eingerichtet wurde, "
-    "hat einen neuen begonnen.",
+    "fleet.home.stores_what": "Ein Haus, dessen Karte verloren ging oder das neu eingerichtet "
+    "wurde, hat einen neuen begonnen.",
     "fleet.home.not_taken": "Nicht angenommen",
     "fleet.by.exchange": "der Börse",
     "fleet.by.fleet": "der Gemeinschaft",

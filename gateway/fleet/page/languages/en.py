@@ -89,15 +89,16 @@ WORDS: Mapping[str, str] = {
     "fleet.state.twin": "two gateways",
     "fleet.state.twin.do": "Switch one of them off, or give it another name.",
     "fleet.state.clash": "other numbers",
-    "fleet.state.clash.do": "Numbers came again with other values than are stored; both are kept in "
-    "fleet.clashes. Was a card copied, or a backup restored?",
+    "fleet.state.clash.do": "Numbers came again with other values than are stored; both are kept "
+    "in fleet.clashes. Was a card copied, or a backup restored?",
     "fleet.state.refused": "refused",
     "fleet.state.refused.do": "Something that it sent was not taken; the reason is below.",
     "fleet.state.late": "late",
     "fleet.state.late.do": "It speaks, but its newest slot is older than it should be: it is "
     "catching up, or its meters were silent.",
     "fleet.state.owed": "owed for an hour",
-    "fleet.state.owed.do": "Slots have waited for more than an hour to be delivered to the exchange.",
+    "fleet.state.owed.do": "Slots have waited for more than an hour to be delivered to the "
+    "exchange.",
     "fleet.state.incomplete": "incomplete",
     "fleet.state.incomplete.do": "Of yesterday less than 99 % is known. Was a meter silent?",
     "fleet.state.clock": "clock",
@@ -132,8 +133,8 @@ WORDS: Mapping[str, str] = {
     "grid.",
     "fleet.day.of_what": "Of what this is made",
     "fleet.day.meters": "Meters at the grid",
-    "fleet.day.how": "The sums of all meters at the grid and of the sun. Energy that one home sends "
-    "and another takes is in both. Known is the share of all slots of all assets.",
+    "fleet.day.how": "The sums of all meters at the grid and of the sun. Energy that one home "
+    "sends and another takes is in both. Known is the share of all slots of all assets.",
     "fleet.legend.some": "some homes are missing",
     "fleet.legend.none": "nothing is known",
     # --- coverage
@@ -144,8 +145,8 @@ WORDS: Mapping[str, str] = {
     "fleet.coverage.yesterday": "Yesterday",
     "fleet.coverage.slots": "Slots of assets",
     "fleet.coverage.of": "{known} of {expected}",
-    "fleet.coverage.how": "A slot counts as known where its energy is, also where it was estimated. "
-    "What an outage has held back counts once it has come.",
+    "fleet.coverage.how": "A slot counts as known where its energy is, also where it was "
+    "estimated. What an outage has held back counts once it has come.",
     # --- the server
     "fleet.collectors": "Collectors",
     "fleet.collectors.shared": "The broker deals messages out among them.",

@@ -19,8 +19,8 @@ WORDS: Mapping[str, str] = {
     "fleet.later": "Volgende",
     "fleet.page": "Pagina {page} van {pages}",
     "fleet.away": "De database antwoordt niet",
-    "fleet.away.do": "Er gaat niets verloren: gateways bewaren wat niet is opgeslagen en sturen het "
-    "opnieuw. Probeer het over een minuut nog eens; meter-gateway fleet check zegt wat eraan "
+    "fleet.away.do": "Er gaat niets verloren: gateways bewaren wat niet is opgeslagen en sturen "
+    "het opnieuw. Probeer het over een minuut nog eens; meter-gateway fleet check zegt wat eraan "
     "schort.",
     "fleet.missing": "Dit huis is er niet, of van die dag is niets bewaard.",
     # --- login
@@ -38,8 +38,8 @@ WORDS: Mapping[str, str] = {
     "huizen gaat het niet helemaal goed",
     "fleet.mood.collectors": "{n} verzamelaar draait.|{n} verzamelaars draaien.",
     "fleet.mood.no_collector": "Er draait geen verzamelaar",
-    "fleet.mood.nothing_lost": "Er gaat niets verloren: gateways bewaren hun tijdvakken tot ze zijn "
-    "opgeslagen. Zo start u er een: meter-gateway fleet run",
+    "fleet.mood.nothing_lost": "Er gaat niets verloren: gateways bewaren hun tijdvakken tot ze "
+    "zijn opgeslagen. Zo start u er een: meter-gateway fleet run",
     "fleet.mood.exchange": "Al {since} is de beurs iets verschuldigd",
     "fleet.mood.exchange_do": "Het wordt bewaard en vanzelf opnieuw gestuurd. Wat er geantwoord "
     "wordt, staat op de pagina Server.",
@@ -86,8 +86,8 @@ WORDS: Mapping[str, str] = {
     "fleet.state.silent.do": "Al twee tijdvakken kwam er niets, en de gateway is niet verbonden. "
     "Heeft de kast stroom en netwerk? Wat zij intussen leest bewaart zij, en stuurt zij later.",
     "fleet.state.no_data": "verbonden, zonder gegevens",
-    "fleet.state.no_data.do": "De gateway is verbonden, maar er kwam geen tijdvak. Kijk op de kast: "
-    "sudo meter-gateway status. Misschien zwijgen de meters, of is de tijd niet bekend.",
+    "fleet.state.no_data.do": "De gateway is verbonden, maar er kwam geen tijdvak. Kijk op de "
+    "kast: sudo meter-gateway status. Misschien zwijgen de meters, of is de tijd niet bekend.",
     "fleet.state.twin": "twee gateways",
     "fleet.state.twin.do": "Zet er een uit, of geef die een andere naam.",
     "fleet.state.clash": "andere getallen",
@@ -134,8 +134,8 @@ WORDS: Mapping[str, str] = {
     "fleet.day.about": "{came} kwam van het net en {sun} van de zon; {went} ging naar het net.",
     "fleet.day.of_what": "Waaruit dit is gemaakt",
     "fleet.day.meters": "Meters aan het net",
-    "fleet.day.how": "De sommen van alle meters aan het net en van de zon. Wat het ene huis geeft en "
-    "het andere neemt, zit in allebei. Bekend is het deel van alle tijdvakken van alle "
+    "fleet.day.how": "De sommen van alle meters aan het net en van de zon. Wat het ene huis geeft "
+    "en het andere neemt, zit in allebei. Bekend is het deel van alle tijdvakken van alle "
     "installaties.",
     "fleet.legend.some": "enkele huizen ontbreken",
     "fleet.legend.none": "niets is bekend",
@@ -188,8 +188,8 @@ WORDS: Mapping[str, str] = {
     "fleet.home.config": "Configuratie",
     "fleet.home.events": "Wat er gebeurde",
     "fleet.home.stores": "Zijn buffers",
-    "fleet.home.stores_what": "Een huis waarvan de kaart verloren ging, of dat opnieuw is ingericht, "
-    "heeft een nieuwe begonnen.",
+    "fleet.home.stores_what": "Een huis waarvan de kaart verloren ging, of dat opnieuw is "
+    "ingericht, heeft een nieuwe begonnen.",
     "fleet.home.not_taken": "Niet aangenomen",
     "fleet.by.exchange": "de beurs",
     "fleet.by.fleet": "de gemeenschap",

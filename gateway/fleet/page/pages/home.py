@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from gateway.fleet.page.answers import AssetRow, EventRow, HomeDay, MeterRow, StoreRow
-from gateway.fleet.page.community import total_uwh
+from gateway.fleet.page.community import in_wh, total_uwh
 from gateway.fleet.page.pages.days import steps
 from gateway.fleet.page.parts import ago, percent, tags
 from gateway.history.answers import Column, Day, Role, Sums
@@ -22,7 +22,6 @@ _ROLES: Mapping[str, Role] = {
 
 def render(reader: Reader, told: HomeDay, asset: str = "") -> Markup:
     """`asset` says which asset's picture is shown; empty: the whole home's."""
-    words = reader.words
     name = told.judged.home.name
     day = as_day(told)
     return document(
@@ -49,8 +48,8 @@ def as_day(told: HomeDay) -> Day:
             id=f"{each.meter}.{each.direction}",
             title=each.meter,
             role=_ROLES.get(each.role, "other"),
-            wh=_wh(each.energy_uwh),
-            uncertainty_wh=_wh(each.uncertainty_uwh),
+            wh=in_wh(each.energy_uwh),
+            uncertainty_wh=in_wh(each.uncertainty_uwh),
             quality=each.quality,
             delivery="k" * told.slots,
         )
@@ -78,11 +77,11 @@ def _asset(each: AssetRow, slots: int) -> Column:
         id=each.asset,
         title=each.asset[:8],
         role="sun" if gives else "house",
-        wh=_wh(each.energy_uwh),
-        uncertainty_wh=_wh(each.uncertainty_uwh),
+        wh=in_wh(each.energy_uwh),
+        uncertainty_wh=in_wh(each.uncertainty_uwh),
         quality=each.quality,
         delivery=each.delivery or "k" * slots,
-        forecast_wh=_wh(each.forecast_uwh),
+        forecast_wh=in_wh(each.forecast_uwh),
     )
 
 
