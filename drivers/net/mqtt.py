@@ -66,6 +66,7 @@ __all__ = [
     "NotAsBroker",
     "OldBroker",
     "TooLong",
+    "why_not",
 ]
 
 
@@ -184,7 +185,7 @@ class MqttConnection:
         except BaseException as error:
             if wire is not None:
                 wire.abort()
-            why = _why_not(error, broker, is_open=wire is not None)
+            why = why_not(error, broker, is_open=wire is not None)
             if why is error:
                 raise
             raise why from error
@@ -443,7 +444,7 @@ def second_client(client_id: str) -> str:
     )
 
 
-def _why_not(error: BaseException, broker: Broker, *, is_open: bool) -> BaseException:
+def why_not(error: BaseException, broker: Broker, *, is_open: bool) -> BaseException:
     """Why no connection came about, in words that help."""
     if isinstance(error, TimeoutError):
         return TimeoutError(f"no answer in {CONNECT_S:g} s")

@@ -9,13 +9,13 @@ import asyncio
 import contextlib
 import secrets
 import ssl
-from collections.abc import Callable
 from dataclasses import replace
 
 from drivers.net.environment import UnusableSetting
-from drivers.net.mqtt import Broker, BrokerRefused, Message, MqttConnection
+from drivers.net.mqtt import Broker
 from drivers.net.tls import CertificateError, client_context
 from gateway.fleet.settings import FleetSettings
+from gateway.fleet.subscriber import NotGranted, Received, Subscriber
 from gateway.outbox.fleet.messages import MAX_BYTES, topic_of
 
 PROBE_S = 5.0
@@ -69,46 +69,32 @@ async def deals_out(broker: Broker, topic: str, patience_s: float = PROBE_S) -> 
     probe = topic_of(topic, f".probe-{token}", "ack")
     came = asyncio.Event()
 
-    def received(message: Message) -> None:
-        if message.topic == probe:
+    def received(heard: str, _payload: bytes) -> None:
+        if heard == probe:
             came.set()
 
     prober = replace(broker, client_id=f"{broker.client_id}-probe")
-    connection = await MqttConnection.connect(prober, received=received, many=True)
+    shared = f"$share/probe-{token}/{probe}"
     try:
-        connection.subscribe(f"$share/probe-{token}/{probe}", 1)
-        connection.publish(Message(probe, b"probe"))
-        with contextlib.suppress(TimeoutError, BrokerRefused):
+        subscriber = await Subscriber.connect(prober, [shared], received, MAX_PACKET_BYTES)
+    except NotGranted:
+        return False
+    try:
+        subscriber.publish([(probe, b"probe")])
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
-                while not came.is_set():
-                    await connection.turn(patience_s)
+                await came.wait()
         return came.is_set()
     finally:
-        connection.abort()
+        subscriber.abort()
 
 
-async def listen(
-    broker: Broker,
-    topic: str,
-    group: str | None,
-    received: Callable[[Message], None],
-) -> MqttConnection:
+async def listen(broker: Broker, topic: str, group: str | None, received: Received) -> Subscriber:
     """A connection that hears all gateways, or its share of them where there is a `group`. Raises
     OSError.
     """
-    connection = await MqttConnection.connect(
-        broker,
-        received=received,
-        max_packet_bytes=MAX_PACKET_BYTES,
-        many=True,
-    )
-    try:
-        share = f"$share/{group}/" if group else ""
-        for channel in ("slots", "backlog"):
-            connection.subscribe(share + topic_of(topic, "+", channel), 1)
-        # Retained messages come over no shared subscription.
-        connection.subscribe(topic_of(topic, "+", "status"), 1)
-    except OSError:
-        connection.abort()
-        raise
-    return connection
+    share = f"$share/{group}/" if group else ""
+    topics = [share + topic_of(topic, "+", "slots"), share + topic_of(topic, "+", "backlog")]
+    # Retained messages come over no shared subscription.
+    topics.append(topic_of(topic, "+", "status"))
+    return await Subscriber.connect(broker, topics, received, MAX_PACKET_BYTES)

@@ -14,11 +14,11 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import msgspec
 from psycopg.types.json import Jsonb
 
-from drivers.net.mqtt import Message, MqttConnection, TooLong
 from gateway import __version__
 from gateway.fleet import migrating
 from gateway.fleet.broker import broker_of, deals_out, listen, words
@@ -26,8 +26,10 @@ from gateway.fleet.database import Connection, DatabaseError, connect, translate
 from gateway.fleet.inbox import Delivered, Inbox
 from gateway.fleet.settings import FleetSettings
 from gateway.fleet.sharing import collector_of
+from gateway.fleet.subscriber import Subscriber
 from gateway.fleet.writing import Kept, Reply, Taken, Writer
 from gateway.outbox.fleet.messages import (
+    Ack,
     BadMessage,
     Status,
     decode_status,
@@ -83,7 +85,7 @@ class _Outgoing:
 
     group: asyncio.Future[str]
     """What the collectors of this fleet call theirs: known once the database has been there."""
-    connection: MqttConnection | None = None
+    connection: Subscriber | None = None
 
 
 @dataclass(slots=True)
@@ -125,6 +127,14 @@ class Collector:
             tasks.create_task(self._listen())
             tasks.create_task(self._store())
 
+    def tell(self, site: str, ack: Ack) -> bool:
+        """Hand a word for a site's gateway to the broker, QoS 0; whether it was."""
+        connection = self._outgoing.connection
+        if connection is None or connection.busy:
+            return False
+        connection.publish([(topic_of(self._settings.topic, site, "ack"), encode(ack))])
+        return True
+
     # --- the broker -------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
@@ -145,33 +155,28 @@ class Collector:
         settings = self._settings
         broker = broker_of(settings, f"meter-gateway-fleet-{self.name}")
         shared = settings.file.broker.shared == "auto" and await deals_out(broker, settings.topic)
-        connection = await listen(
-            broker,
-            settings.topic,
-            f"mg-{group}" if shared else None,
-            self._received,
-        )
+        self.health.shared = shared
+        own_group = f"mg-{group}" if shared else None
+        connection = await listen(broker, settings.topic, own_group, self._received)
         try:
             self._outgoing.connection = connection
-            self.health.broker, self.health.shared = "connected", shared
+            self.health.broker = "connected"
             self._is_well("the broker")
             how = "a share of all sites" if shared else "the sites that are its own"
             _log.info("the broker is there: this collector, %s, takes %s", self.name, how)
-            while True:
-                await connection.turn()
-                backoff.succeed()
+            await connection.run(backoff.succeed)
         finally:
             await connection.end()
 
-    def _received(self, message: Message) -> None:
-        place = place_of(self._settings.topic, message.topic)
+    def _received(self, topic: str, payload: bytes) -> None:
+        place = _place_of(self._settings.topic, topic)
         if place is None:
             return
         site, channel = place
         if channel == "status":
-            self._note_status(site, message.payload)
+            self._note_status(site, payload)
         elif self.health.shared or collector_of(site, self.others) == self.name:
-            delivered = Delivered(site, message.payload, self._now())
+            delivered = Delivered(site, payload, self._now())
             self.inbox.put(delivered, live=channel == "slots")
             self._came.set()
 
@@ -190,22 +195,17 @@ class Collector:
         added.
         """
         connection = self._outgoing.connection
-        is_ready = connection is not None and not connection.busy
         for reply in replies:
             if reply.ack.warning or reply.ack.refused:
                 why = reply.ack.warning or reply.ack.refused[0].why
                 self._say(f"site {reply.site}: {why}")
-            if connection is None or not is_ready:
-                self.health.unsent += 1
-                continue
-            topic = topic_of(self._settings.topic, reply.site, "ack")
-            try:
-                connection.publish(Message(topic, encode(reply.ack)), qos=0)
-            except (OSError, TooLong) as error:
-                self.health.unsent += 1
-                self._say(f"the broker does not take a word to {reply.site}: {error}")
-        if connection is not None:
-            connection.wake()
+        if connection is None or connection.busy:
+            self.health.unsent += len(replies)
+            return
+        topic = self._settings.topic
+        connection.publish(
+            [(topic_of(topic, reply.site, "ack"), encode(reply.ack)) for reply in replies]
+        )
 
     # --- the database -----------------------------------------------------------------------------
 
@@ -349,6 +349,9 @@ class Collector:
         if troubles and part == "the database":
             _log.info("%s stores again", part)
         self._logged.difference_update(troubles)
+
+
+_place_of = lru_cache(maxsize=100_000)(place_of)
 
 
 def without_nul(status: Status) -> dict[str, object]:

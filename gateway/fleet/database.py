@@ -118,6 +118,8 @@ def _meaning(error: psycopg.Error) -> DatabaseError:
                 f"its user may not do that ({what}): run meter-gateway fleet init --admin FILE, "
                 "with the login of one who may make schemas and roles"
             )
+        case errors.RaiseException():  # by a function of our own
+            return DatabaseError(error.diag.message_primary or what)
         case errors.CheckViolation() if not error.diag.constraint_name:
             return NoPartition(what)
         case errors.DataError() | errors.IntegrityError():

@@ -7,7 +7,8 @@ ON CONFLICT turns away, and they are 31 bits.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from operator import itemgetter
+from typing import Any, cast
 
 from gateway.fleet.checking import DIRECTIONS, uuid_of
 from gateway.fleet.database import Connection, translated
@@ -31,6 +32,8 @@ class Directory:
     _assets: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By how it is written: its number, and the site that it belongs to."""
     _series: dict[SeriesName, int] = field(default_factory=dict)
+    _packed: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    """Of each table of slots, the months that are packed: begin and end, Unix time."""
 
     async def refresh(self, connection: Connection) -> None:
         """Look which sites there are, and which have more than one buffer. Raises DatabaseError."""
@@ -45,6 +48,39 @@ class Directory:
             newest = cast("list[tuple[int, int]]", await cursor.fetchall())
         self.sites = {cast(str, name): cast(int, id_) for name, id_ in rows}
         self.newest_stores = dict(newest)
+        await self.refresh_packed(connection)
+
+    async def refresh_packed(self, connection: Connection) -> None:
+        """Look which months are packed. Raises DatabaseError."""
+        with translated():
+            cursor = await connection.execute(
+                "SELECT parent, extract(epoch FROM month)::bigint, "
+                "extract(epoch FROM month + interval '1 month')::bigint "
+                "FROM fleet.packed WHERE done_at IS NOT NULL"
+            )
+            months = cast("list[tuple[str, int, int]]", await cursor.fetchall())
+        self._packed = {}
+        for parent, begin_s, end_s in months:
+            self._packed.setdefault(parent, []).append((begin_s, end_s))
+
+    def by_month(
+        self, parent: str, rows: list[tuple[Any, ...]]
+    ) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        """Rows of which the second field is a slot: those of months that are packed in that table,
+        and the others, both in their order.
+        """
+        packed = self._packed.get(parent)
+        if not packed or not rows:
+            return [], rows
+        until_s = max(end_s for _, end_s in packed)
+        if min(map(itemgetter(1), rows)) >= until_s:
+            return [], rows
+        late: list[tuple[Any, ...]] = []
+        others: list[tuple[Any, ...]] = []
+        for row in rows:
+            is_late = any(begin_s <= row[1] < end_s for begin_s, end_s in packed)
+            (late if is_late else others).append(row)
+        return late, others
 
     async def learn(
         self,

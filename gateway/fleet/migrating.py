@@ -5,6 +5,7 @@ transaction together with its number, under an advisory lock: two at once do it 
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +16,9 @@ from gateway.fleet.database import Connection, NotReady, translated
 FOLDER = Path(__file__).parent / "migrations"
 
 MONTHS_AHEAD = 2
+
+DAYS_AT_ONCE = 2_000
+"""Days of assets that are counted in one transaction."""
 
 COLLECTOR_ROLE = "fleet_collector"
 READER_ROLE = "fleet_reader"
@@ -90,6 +94,7 @@ async def migrate(connection: Connection, *, up_to: int | None = None) -> list[s
 async def _run(connection: Connection, number: int, name: str, text: str) -> None:
     with translated():
         async with connection.transaction():
+            await connection.execute("SET LOCAL statement_timeout = 0")
             await connection.execute("CREATE SCHEMA IF NOT EXISTS fleet")
             await connection.execute(
                 "CREATE TABLE IF NOT EXISTS fleet.migrations (number integer PRIMARY KEY, "
@@ -136,6 +141,46 @@ async def group_of(connection: Connection) -> str:
     if row is None:
         raise NotReady("its collectors' group has no name: run meter-gateway fleet init")
     return str(row[0])
+
+
+async def timezone_of(connection: Connection) -> str:
+    """The time zone of the community's days, as the database has it. Raises DatabaseError."""
+    with translated():
+        row = await (await connection.execute("SELECT fleet.zone()")).fetchone()
+    return str(row[0]) if row else "UTC"
+
+
+async def set_timezone(
+    connection: Connection, name: str, progress: Callable[[int, int], None] | None = None
+) -> bool:
+    """Whose days are counted from now on; where that is another zone than before, all days are
+    counted anew, while collectors go on. `progress` is told how many days are done, and of how
+    many. Gives whether there was something to do. Raises DatabaseError, NotReady where the server
+    does not know the zone.
+    """
+    if await timezone_of(connection) == name:
+        return False
+    with translated():
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE fleet.days IN SHARE ROW EXCLUSIVE MODE")
+            await connection.execute("SELECT now() AT TIME ZONE %s", (name,))
+            await connection.execute(
+                "UPDATE fleet.settings SET value = %s WHERE name = 'timezone'", (name,)
+            )
+            # From here on whatever comes has its day counted anew.
+            await connection.execute("UPDATE fleet.days SET revised = true WHERE NOT revised")
+            cursor = await connection.execute(
+                "SELECT DISTINCT asset, day + n FROM fleet.days, generate_series(-1, 1) n "
+                "ORDER BY 2, 1"
+            )
+            days = await cursor.fetchall()
+        for begin in range(0, len(days), DAYS_AT_ONCE):
+            some = days[begin : begin + DAYS_AT_ONCE]
+            columns = [list(column) for column in zip(*some, strict=True)]
+            await connection.execute("SELECT fleet.count_again(%s::int[], %s::date[])", columns)
+            if progress is not None:
+                progress(begin + len(some), len(days))
+    return True
 
 
 async def make_roles(connection: Connection) -> list[str]:
@@ -191,14 +236,21 @@ GRANT USAGE ON SCHEMA fleet TO fleet_collector, fleet_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA fleet TO fleet_collector;
 GRANT INSERT ON fleet.asset_slots, fleet.meter_slots, fleet.clashes, fleet.assets, fleet.series,
     fleet.stores, fleet.refused, fleet.status, fleet.collectors, fleet.sites TO fleet_collector;
+GRANT INSERT ON fleet.asset_late, fleet.meter_late, fleet.days TO fleet_collector;
+GRANT UPDATE, DELETE ON fleet.days TO fleet_collector;
 GRANT UPDATE ON fleet.stores, fleet.refused, fleet.status, fleet.collectors, fleet.sites
     TO fleet_collector;
 GRANT DELETE ON fleet.refused, fleet.collectors TO fleet_collector;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA fleet TO fleet_collector;
 REVOKE ALL ON FUNCTION fleet.add_month FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION fleet.add_month TO fleet_collector;
-GRANT SELECT ON fleet.measurements, fleet.meters, fleet.sites, fleet.assets, fleet.series,
-    fleet.stores, fleet.status, fleet.collectors, fleet.clashes, fleet.events TO fleet_reader;
+REVOKE ALL ON FUNCTION fleet.pack_some, fleet.pack_begin, fleet.pack_next, fleet.pack_end,
+    fleet.note_packing_again FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fleet.pack_begin, fleet.pack_next, fleet.pack_end TO fleet_collector;
+GRANT SELECT ON fleet.settings TO fleet_collector;
+GRANT SELECT ON fleet.measurements, fleet.meters, fleet.days, fleet.sites, fleet.assets,
+    fleet.series, fleet.stores, fleet.status, fleet.collectors, fleet.clashes, fleet.events
+    TO fleet_reader;
 
 GRANT INSERT, UPDATE, DELETE ON fleet.users TO fleet_collector;
 GRANT INSERT, UPDATE ON fleet.certificates TO fleet_collector;

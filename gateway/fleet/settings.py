@@ -22,6 +22,8 @@ from gateway.site.values import BrokerHost
 
 FILE = "fleet.yaml"
 
+UTC = TimezoneName("UTC")
+
 TOPIC = r"^[^#+/\x00$][^#+\x00]*$"
 
 
@@ -161,10 +163,20 @@ class FleetFile:
     timezone: Annotated[
         TimezoneName,
         Meta(
-            description="the community's time zone: its days are local ones",
+            description="the community's time zone: that of its days. After a change run `fleet "
+            "init`, which counts all days anew",
             examples=["Europe/Berlin"],
         ),
-    ] = field(default_factory=lambda: TimezoneName("Europe/Berlin"))
+    ] = UTC
+    pack_after_days: Annotated[
+        int,
+        Meta(
+            ge=30,
+            le=400,
+            description="how many days after its end a month is packed",
+            examples=[60],
+        ),
+    ] = 60
     page: PageSettings | None = None
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -30,6 +31,18 @@ from gateway.fleet.checking import (
 from gateway.fleet.database import Connection, NoPartition, Unfit, translated
 from gateway.fleet.directory import Directory, SeriesName
 from gateway.fleet.inbox import Delivered
+from gateway.fleet.statements import (
+    ASSETS,
+    COUNT_AGAIN,
+    FORGET,
+    LATE_ASSETS,
+    LATE_METERS,
+    METERS,
+    REFUSE,
+    SUMS,
+    TOUCH,
+    Table,
+)
 from gateway.outbox.fleet.messages import Ack, BadMessage, Slots, Span, decode_slots
 
 _log = logging.getLogger(__name__)
@@ -38,6 +51,8 @@ MAX_REFUSED_PER_SITE = 100
 """Reasons that are kept of one site; beyond that the oldest go."""
 MAX_PAYLOAD_BYTES = 64 * 1024
 """Of a refused message, as it is kept."""
+MAX_SITE = 100
+"""Characters of the site that a refused message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,23 +149,29 @@ class Writer:
     ) -> list[Reply]:
         await self._learn(connection, batch)
         refusals = [self._owned(each) for each in batch]
-        assets = self._asset_rows(batch)
-        meters = self._meter_rows(batch)
+        late_assets, assets = self.directory.by_month("asset_slots", self._asset_rows(batch))
+        late_meters, meters = self.directory.by_month("meter_slots", self._meter_rows(batch))
         for each, some in zip(batch, refusals, strict=True):
             kept += [
                 Kept(each.site, refusal.why, msgspec.json.encode(refusal.rows)) for refusal in some
             ]
         with translated():
             async with connection.transaction():
-                known, clashing = await _insert(connection, _ASSETS, assets)
-                known_meters, clashing_meters = await _insert(connection, _METERS, meters)
+                # In the order of the days that are counted: see `_insert`.
+                found = [
+                    await _insert(connection, LATE_ASSETS, late_assets),
+                    await _insert(connection, ASSETS, assets),
+                    await _insert(connection, LATE_METERS, late_meters),
+                    await _insert(connection, METERS, meters),
+                ]
                 await _touch_stores(connection, self._touched(batch))
                 await _keep(connection, kept)
         # Only now is it on the server's disk.
-        clashes = {*clashing, *clashing_meters}
-        self.counts.rows += len(assets) + len(meters)
-        self.counts.known += known + known_meters
-        self.counts.clashes += len(clashing) + len(clashing_meters)
+        clashing = [site for _, sites in found for site in sites]
+        clashes = {*clashing}
+        self.counts.rows += sum(map(len, (late_assets, assets, late_meters, meters)))
+        self.counts.known += sum(known for known, _ in found)
+        self.counts.clashes += len(clashing)
         self.counts.refused += sum(len(r.rows.rows) for some in refusals for r in some)
         replies = []
         for each, some in zip(batch, refusals, strict=True):
@@ -202,13 +223,11 @@ class Writer:
                     continue
                 kind, length_s = KINDS[item.kind], item.length_s
                 rows += [
-                    (asset, slot_s, kind, revision, length_s, energy_uwh, uncertainty_uwh,
-                     QUALITIES[quality], store)
-                    for slot_s, revision, energy_uwh, quality, uncertainty_uwh in map(
-                        _fields_of_asset_row, item.rows
-                    )
+                    (asset, r.slot_s, kind, r.revision, length_s, r.energy_uwh, r.uncertainty_uwh,
+                     QUALITIES[r.quality], store)
+                    for r in item.rows
                 ]  # fmt: skip
-        rows.sort(key=_ASSETS.key)
+        rows.sort(key=itemgetter(0, 1, 2, 3))
         return rows
 
     def _meter_rows(self, batch: Sequence[Taken]) -> list[tuple[Any, ...]]:
@@ -225,7 +244,7 @@ class Writer:
                      CLOCKS[r.clock], store)
                     for r in meter.rows
                 ]  # fmt: skip
-        rows.sort(key=_METERS.key)
+        rows.sort(key=itemgetter(0, 1, 2))
         return rows
 
     def _touched(self, batch: Sequence[Taken]) -> list[tuple[Any, ...]]:
@@ -235,11 +254,10 @@ class Writer:
         found: dict[int, tuple[Any, ...]] = {}
         for each in batch:
             message = each.message
-            slots = [r.slot_s for item in each.checked.items for r in item.rows]
-            slots += [r.slot_s for meter in each.checked.meters for r in meter.rows]
             store = self.directory.store(each.site_id, message.store)
-            before = found[store][1] if store in found else None
-            newest_s = max([*slots, *([before] if before is not None else [])], default=None)
+            newest_s = each.checked.newest_s
+            if store in found and (before := found[store][1]) is not None:
+                newest_s = before if newest_s is None else max(newest_s, before)
             lag_s = each.at_s - message.sent
             found[store] = (store, newest_s, message.version, message.deliver, lag_s)
         return [found[store] for store in sorted(found)]
@@ -264,7 +282,7 @@ class Writer:
             return []
         assets = [self.directory.asset(each.asset)[0] for each in own]
         with translated():
-            cursor = await connection.execute(_SUMS, (assets, [each.day_s for each in own]))
+            cursor = await connection.execute(SUMS, (assets, [each.day_s for each in own]))
             rows = cast("list[tuple[int, int, Decimal, bool]]", await cursor.fetchall())
         wanted = set()
         for n, slots, sum_uwh, is_clash in rows:
@@ -280,6 +298,7 @@ class Writer:
         with translated():
             for slot_s in months.values():
                 await connection.execute("SELECT fleet.add_month(to_timestamp(%s))", (slot_s,))
+        await self.directory.refresh_packed(connection)
 
     async def _refuse_whole(
         self, connection: Connection, taken: Taken, error: Unfit
@@ -306,34 +325,20 @@ def _series(taken: Taken, meter: Any) -> SeriesName:
     return taken.site_id, meter.meter, meter.direction, meter.serial
 
 
-def _fields_of_asset_row(row: Any) -> tuple[Any, ...]:
-    return row.slot_s, row.revision, row.energy_uwh, row.quality, row.uncertainty_uwh
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """How rows of one kind are written. Both statements are given the same columns."""
-
-    insert: str
-    clashes: str
-    key_columns: int
-
-    def key(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """What is unique of a row."""
-        return row[: self.key_columns]
-
-
 async def _insert(
-    connection: Connection, table: _Table, rows: list[tuple[Any, ...]]
+    connection: Connection, table: Table, rows: list[tuple[Any, ...]]
 ) -> tuple[int, list[int]]:
-    """Insert what is not there yet. How many were there, and the sites of those that are there with
-    another value, and have not been noted before.
+    """Insert what is not there yet, and count it. How many were there, and the sites of those that
+    are there with another value, and have not been noted before.
     """
     if not rows:
         return 0, []
     columns = [_array(column) for column in zip(*rows, strict=True)]
     cursor = await connection.execute(table.insert, columns)
-    known = len(rows) - cursor.rowcount
+    new, assets, days = cast("tuple[int, Any, Any]", await cursor.fetchone())
+    if assets:
+        await connection.execute(COUNT_AGAIN, (assets, days))
+    known = len(rows) - new
     if not known:
         return 0, []
     cursor = await connection.execute(table.clashes, columns)
@@ -341,128 +346,22 @@ async def _insert(
 
 
 def _array(column: tuple[Any, ...]) -> str:
-    """A column of numbers, of letters and of None as PostgreSQL writes an array. psycopg looks at
-    each element of a list with a regular expression: that took two thirds of the collector's time.
+    """A column of numbers, of letters and of None as PostgreSQL writes an array: as JSON does, but
+    for the brackets. psycopg looks at each element of a list with a regular expression, which took
+    two thirds of the collector's time.
     """
-    return "{" + ",".join(map(str, column)).replace("None", "NULL") + "}"
+    return "{" + msgspec.json.encode(column).decode()[1:-1] + "}"
 
 
 async def _touch_stores(connection: Connection, touched: list[tuple[Any, ...]]) -> None:
     if touched:
         columns = [list(column) for column in zip(*touched, strict=True)]
-        await connection.execute(_TOUCH, [columns[0], *columns])
+        await connection.execute(TOUCH, [columns[0], *columns])
 
 
 async def _keep(connection: Connection, kept: list[Kept]) -> None:
     for each in sorted({(k.site, k.why): k for k in kept}.values()):
         why = each.why.replace("\0", "")[:500]
         site = each.site.replace("\0", "")[:MAX_SITE]
-        await connection.execute(_REFUSE, (site, why, each.payload[:MAX_PAYLOAD_BYTES]))
-        await connection.execute(_FORGET, (site, MAX_REFUSED_PER_SITE))
-
-
-MAX_SITE = 100
-
-_ASSETS = _Table(
-    key_columns=4,
-    insert="""
-INSERT INTO fleet.asset_slots
-    (asset, slot, kind, revision, length_s, energy_uwh, uncertainty_uwh, quality, store)
-SELECT asset, to_timestamp(slot), kind::"char", revision, length_s, energy_uwh, uncertainty_uwh,
-    quality::"char", store
-FROM unnest(%s::int[], %s::bigint[], %s::text[], %s::smallint[], %s::int[], %s::bigint[],
-    %s::bigint[], %s::text[], %s::int[]) AS came
-    (asset, slot, kind, revision, length_s, energy_uwh, uncertainty_uwh, quality, store)
-ON CONFLICT DO NOTHING
-""",
-    clashes="""
-INSERT INTO fleet.clashes (site, store, asset, slot, kind, revision, row)
-SELECT a.site, came.store, s.asset, s.slot, s.kind, s.revision, jsonb_build_object(
-    'energy_uwh', came.energy_uwh, 'uncertainty_uwh', came.uncertainty_uwh,
-    'quality', came.quality, 'length_s', came.length_s)
-FROM unnest(%s::int[], %s::bigint[], %s::text[], %s::smallint[], %s::int[], %s::bigint[],
-    %s::bigint[], %s::text[], %s::int[]) AS came
-    (asset, slot, kind, revision, length_s, energy_uwh, uncertainty_uwh, quality, store)
-JOIN fleet.asset_slots s ON s.asset = came.asset AND s.slot = to_timestamp(came.slot)
-    AND s.kind = came.kind::"char" AND s.revision = came.revision
-JOIN fleet.assets a ON a.id = s.asset
-WHERE (s.length_s, s.energy_uwh, s.uncertainty_uwh, s.quality) IS DISTINCT FROM
-    (came.length_s, came.energy_uwh, came.uncertainty_uwh, came.quality::"char")
-ON CONFLICT DO NOTHING RETURNING site
-""",
-)
-
-_METERS = _Table(
-    key_columns=3,
-    insert="""
-INSERT INTO fleet.meter_slots
-    (series, slot, revision, length_s, energy_uwh, uncertainty_uwh, begin_register_uwh,
-    end_register_uwh, samples, largest_gap_ms, coverage_permille, quality, method, clock, store)
-SELECT series, to_timestamp(slot), revision, length_s, energy_uwh, uncertainty_uwh,
-    begin_register_uwh, end_register_uwh, samples, largest_gap_ms, coverage_permille,
-    quality::"char", method::"char", clock::"char", store
-FROM unnest(%s::int[], %s::bigint[], %s::smallint[], %s::int[], %s::bigint[], %s::bigint[],
-    %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::smallint[], %s::text[], %s::text[],
-    %s::text[], %s::int[]) AS came
-    (series, slot, revision, length_s, energy_uwh, uncertainty_uwh, begin_register_uwh,
-    end_register_uwh, samples, largest_gap_ms, coverage_permille, quality, method, clock, store)
-ON CONFLICT DO NOTHING
-""",
-    clashes="""
-INSERT INTO fleet.clashes (site, store, series, slot, kind, revision, row)
-SELECT n.site, came.store, s.series, s.slot, 'm', s.revision, jsonb_build_object(
-    'energy_uwh', came.energy_uwh, 'uncertainty_uwh', came.uncertainty_uwh,
-    'begin_register_uwh', came.begin_register_uwh, 'end_register_uwh', came.end_register_uwh,
-    'samples', came.samples, 'largest_gap_ms', came.largest_gap_ms,
-    'coverage_permille', came.coverage_permille, 'quality', came.quality, 'method', came.method,
-    'clock', came.clock, 'length_s', came.length_s)
-FROM unnest(%s::int[], %s::bigint[], %s::smallint[], %s::int[], %s::bigint[], %s::bigint[],
-    %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::smallint[], %s::text[], %s::text[],
-    %s::text[], %s::int[]) AS came
-    (series, slot, revision, length_s, energy_uwh, uncertainty_uwh, begin_register_uwh,
-    end_register_uwh, samples, largest_gap_ms, coverage_permille, quality, method, clock, store)
-JOIN fleet.meter_slots s ON s.series = came.series AND s.slot = to_timestamp(came.slot)
-    AND s.revision = came.revision
-JOIN fleet.series n ON n.id = s.series
-WHERE (s.length_s, s.energy_uwh, s.uncertainty_uwh, s.begin_register_uwh, s.end_register_uwh,
-    s.samples, s.largest_gap_ms, s.coverage_permille, s.quality, s.method, s.clock)
-    IS DISTINCT FROM (came.length_s, came.energy_uwh, came.uncertainty_uwh,
-    came.begin_register_uwh, came.end_register_uwh, came.samples, came.largest_gap_ms,
-    came.coverage_permille, came.quality::"char", came.method::"char", came.clock::"char")
-ON CONFLICT DO NOTHING RETURNING site
-""",
-)
-
-_TOUCH = """
-WITH mine AS (SELECT id FROM fleet.stores WHERE id = ANY(%s::int[]) ORDER BY id FOR UPDATE)
-UPDATE fleet.stores s SET last_at = now(), last_slot = greatest(s.last_slot, to_timestamp(n.slot)),
-    version = n.version, deliver = n.deliver, lag_s = n.lag_s
-FROM mine JOIN unnest(%s::int[], %s::bigint[], %s::text[], %s::text[], %s::real[])
-    AS n(id, slot, version, deliver, lag_s) USING (id)
-WHERE s.id = mine.id
-"""
-
-_REFUSE = """
-INSERT INTO fleet.refused (site, why, payload) VALUES (%s, %s, %s)
-ON CONFLICT (site, why) DO UPDATE SET times = fleet.refused.times + 1, last_at = now(),
-    payload = excluded.payload
-"""
-
-_FORGET = """
-DELETE FROM fleet.refused WHERE id IN (
-    SELECT id FROM fleet.refused WHERE site = %s ORDER BY last_at DESC OFFSET %s)
-"""
-
-_SUMS = """
-SELECT n, count(s.energy_uwh), coalesce(sum(s.energy_uwh), 0), EXISTS (
-    SELECT FROM fleet.clashes c WHERE coalesce(c.asset, 0) = want.asset
-    AND coalesce(c.series, 0) = 0 AND c.slot >= to_timestamp(want.day_s)
-    AND c.slot < to_timestamp(want.day_s + 86400))
-FROM unnest(%s::int[], %s::bigint[]) WITH ORDINALITY AS want(asset, day_s, n)
-LEFT JOIN LATERAL (
-    SELECT DISTINCT ON (slot) energy_uwh FROM fleet.asset_slots
-    WHERE asset = want.asset AND kind = 'm' AND slot >= to_timestamp(want.day_s)
-        AND slot < to_timestamp(want.day_s + 86400)
-    ORDER BY slot, revision DESC) s ON true
-GROUP BY n, want.asset, want.day_s
-"""
+        await connection.execute(REFUSE, (site, why, each.payload[:MAX_PAYLOAD_BYTES]))
+        await connection.execute(FORGET, (site, MAX_REFUSED_PER_SITE))

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import secrets
@@ -14,12 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from gateway.cli.fleet import users
+from gateway.cli.fleet import storage, users
 from gateway.cli.terminal import Refused, print_table
 from gateway.fleet import migrating, provisioning, sites
 from gateway.fleet.broker import broker_of, deals_out, words
 from gateway.fleet.collector import Collector
 from gateway.fleet.database import Connection, DatabaseError, NotReady, connect
+from gateway.fleet.packing import Packing
 from gateway.fleet.page.serving import FleetPage
 from gateway.fleet.page.telling import Telling
 from gateway.fleet.provisioning import Login
@@ -44,6 +46,8 @@ def act(args: argparse.Namespace) -> int:
                 return _run(settings, args)
             case "users":
                 return asyncio.run(users.act(settings, args))
+            case "pack":
+                return asyncio.run(storage.pack(settings))
             case _:
                 return asyncio.run(_sites(settings, args))
     except DatabaseError as error:
@@ -59,6 +63,9 @@ def _run(settings: FleetSettings, args: argparse.Namespace) -> int:
     if sys.stdout.isatty():
         form = f"%(asctime)s {form}"
     logging.basicConfig(level=args.log_level.upper(), format=form, stream=sys.stdout)
+    # Messages are thousands of small objects that are gone at once, and in no circles.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     asyncio.run(_collect(settings))
     return 0
 
@@ -67,7 +74,7 @@ async def _collect(settings: FleetSettings) -> None:
     """Until SIGTERM or Ctrl-C. Raises ConfigError."""
     collector = Collector(settings)
     page = settings.file.page
-    parts: list[Collector | FleetPage] = [collector]
+    parts: list[Collector | Packing | FleetPage] = [collector, Packing(settings)]
     if page is not None:
         parts.append(FleetPage(settings, page, Telling(collector)))
     task = asyncio.current_task()
@@ -110,6 +117,8 @@ async def _init(settings: FleetSettings, args: argparse.Namespace) -> int:
             print(f"User {own.username} has the role {migrating.COLLECTOR_ROLE}.")
         made = await migrating.add_months(connection)
         print(f"There are partitions up to two months ahead ({made} months new).")
+        if await migrating.set_timezone(connection, settings.file.timezone, _counted):
+            print(f"\rDays are those of {settings.file.timezone} now.          ")
         await migrating.set_group(connection, secrets.token_hex(8))
 
     login_of = settings.login(settings.file.broker.credentials)
@@ -126,6 +135,11 @@ async def _init(settings: FleetSettings, args: argparse.Namespace) -> int:
     print(_dynamic_hint(args.output / f"{DYNAMIC}.json"))
     print("Next: meter-gateway fleet check, then fleet sites add, and fleet run.")
     return 0
+
+
+def _counted(done: int, of: int) -> None:
+    if sys.stdout.isatty():
+        print(f"\rDays counted anew: {done} of {of} ", end="", flush=True)
 
 
 async def _roles(connection: Connection) -> None:
@@ -167,6 +181,13 @@ async def _check(settings: FleetSettings) -> int:
         async with _connected(settings) as connection:
             await migrating.require(connection)
             print(f"ok   database {settings.file.database.name}: schema {migrating.newest()}")
+            zone = await migrating.timezone_of(connection)
+            if zone != settings.file.timezone:
+                bad += 1
+                print(
+                    f"BAD  its days are those of {zone}, and fleet.yaml says "
+                    f"{settings.file.timezone}: run fleet init"
+                )
             for text in await _troubles(connection):
                 bad += 1
                 print(f"BAD  {text}")

@@ -290,12 +290,23 @@ class _Head(msgspec.Struct):
 
 def _decoded(data: bytes, kind: type[_Told]) -> _Told:
     try:
-        version = msgspec.json.decode(data, type=_Head).v
-        if version != VERSION:
-            raise BadMessage(
-                f"it is of version {version} of the protocol, and this is version {VERSION}: "
-                "bring the collector up to date first"
-            )
-        return msgspec.json.decode(data, type=kind)
+        message = msgspec.json.decode(data, type=kind)
+        version = message.v
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        version = _version(data)
+        if version == VERSION:
+            raise BadMessage(f"it cannot be read: {error}") from error
+    if version != VERSION:
+        raise BadMessage(
+            f"it is of version {version} of the protocol, and this is version {VERSION}: "
+            "bring the collector up to date first"
+        )
+    return message
+
+
+def _version(data: bytes) -> int:
+    """Of a message that cannot be read. Raises BadMessage where not even that can."""
+    try:
+        return msgspec.json.decode(data, type=_Head).v
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadMessage(f"it cannot be read: {error}") from error

@@ -29,6 +29,32 @@ async def test_two_that_migrate_at_once_do_it_once(postgres: Postgres, tmp_path:
     assert sum(made) == migrating.MONTHS_AHEAD + 1
 
 
+async def test_rows_of_the_first_version_are_counted_by_day_and_stay(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    postgres.new_database("from_first")
+    write_config(tmp_path, 1, postgres, "from_first")
+    connection = await connect(load(tmp_path))
+    await migrating.migrate(connection, up_to=1)
+    await migrating.add_months(connection)
+    await connection.execute("INSERT INTO fleet.sites (name) VALUES ('home-1')")
+    await connection.execute("INSERT INTO fleet.assets (site, uuid) VALUES (1, gen_random_uuid())")
+    await connection.execute("INSERT INTO fleet.stores (site, name) VALUES (1, 's')")
+    await connection.execute(
+        "INSERT INTO fleet.asset_slots (slot, energy_uwh, asset, store, length_s, revision, kind, "
+        "quality) SELECT date_trunc('day', now()) + n * interval '15 minutes', 10 + r, 1, 1, 900, "
+        "r, 'm', 'e' FROM generate_series(0, 3) n, generate_series(0, 1) r"
+    )
+    await migrating.migrate(connection)
+    cursor = await connection.execute(
+        "SELECT slots, known, estimated, energy_uwh, revised, expected FROM fleet.days"
+    )
+    assert await cursor.fetchall() == [(4, 4, 4, 44, True, 96)]
+    cursor = await connection.execute("SELECT sum(energy_uwh)::int FROM fleet.measurements")
+    assert await cursor.fetchall() == [(44,)]
+    await connection.close()
+
+
 async def test_a_schema_of_a_later_version_is_left_alone(connection: Connection) -> None:
     await connection.execute("INSERT INTO fleet.migrations VALUES (900, 'later')")
     for act in (migrating.require, migrating.migrate):
@@ -72,8 +98,12 @@ async def test_the_role_of_collectors_can_write_slots_and_change_none(
 ) -> None:
     await connection.execute("SET ROLE fleet_collector")
     await connection.execute("SELECT fleet.add_month(now() - interval '100 days')")
+    month = "'asset_slots', date_trunc('month', now() - interval '100 days')"
+    for function in (f"begin({month})", f"next({month}, 100)", f"end({month})"):
+        await connection.execute(f"SELECT fleet.pack_{function}")
     for forbidden in (
         "UPDATE fleet.asset_slots SET energy_uwh = 0",
+        "SELECT fleet.pack_some('asset_slots', now(), 0, 1, NULL)",
         "DELETE FROM fleet.asset_slots",
         "DROP TABLE fleet.sites",
     ):
