@@ -8,9 +8,8 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import cast
 
-from gateway.fleet.database import Connection, NotReady, translated
+from gateway.fleet.database import Connection, translated
 
 MIN_PASSWORD = 10
 """Characters. Five tries a minute are allowed for each address."""
@@ -108,26 +107,7 @@ async def remove(connection: Connection, names: list[str]) -> list[str]:
 async def listed(connection: Connection) -> list[User]:
     """All of them, by name. Raises DatabaseError."""
     with translated():
-        cursor = await connection.execute(f"{_SELECT} ORDER BY name")
+        cursor = await connection.execute(
+            "SELECT name, hash, generation, added_at, changed_at FROM fleet.users ORDER BY name"
+        )
         return [User(*row) for row in await cursor.fetchall()]  # type: ignore[arg-type]
-
-
-async def find(connection: Connection, name: str) -> User | None:
-    """The one of that name. Raises DatabaseError."""
-    with translated():
-        cursor = await connection.execute(f"{_SELECT} WHERE name = %s", (name,))
-        row = await cursor.fetchone()
-    return User(*row) if row else None  # type: ignore[arg-type]
-
-
-async def secret_of(connection: Connection) -> bytes:
-    """With what the page signs its logins: the same for all that show it. Raises DatabaseError."""
-    with translated():
-        cursor = await connection.execute("SELECT value FROM fleet.settings WHERE name = 'page'")
-        row = await cursor.fetchone()
-    if row is None:
-        raise NotReady("its page has no secret: run meter-gateway fleet init")
-    return cast(str, row[0]).encode()
-
-
-_SELECT = "SELECT name, hash, generation, added_at, changed_at FROM fleet.users"

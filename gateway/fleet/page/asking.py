@@ -43,12 +43,6 @@ class Asking:
             self.is_well = True
             return found
 
-    async def connection(self) -> Connection:
-        """The connection, for what else reads over it. Raises DatabaseError, ConfigError."""
-        if self._connection is None or self._connection.closed:
-            self._connection = await self._connected()
-        return self._connection
-
     async def close(self) -> None:
         """Leave the database."""
         if self._connection is not None:
@@ -56,7 +50,9 @@ class Asking:
             self._connection = None
 
     async def _ask(self, query: LiteralString, values: Mapping[str, object]) -> list[Row]:
-        connection = await self.connection()
+        if self._connection is None or self._connection.closed:
+            self._connection = await self._connected()
+        connection = self._connection
         try:
             with translated():
                 cursor = await connection.execute(query, values)

@@ -23,7 +23,11 @@ def day_card(reader: Reader, day: CommunityDay, *, small: bool) -> Markup:
     if not any(each is not None for each in (*day.from_grid_uwh, *day.to_grid_uwh, *day.sun_uwh)):
         inside: list[Child] = [tag("p", words("fleet.day.nothing"))]
     else:
-        inside = [_figures(words, day), _chart(reader, day, small=small), _legend(words, day)]
+        inside = [
+            _figures(words, day, small=small),
+            _chart(reader, day, small=small),
+            _legend(words, day),
+        ]
     if small:
         link = reader.link(f"days/{day.day.isoformat()}", words("fleet.day.open"), class_="go")
         inside.append(tag("p", link, class_="after"))
@@ -37,15 +41,15 @@ def total_uwh(values: Sequence[int | None]) -> int | None:
 
 
 def mwh(words: Words, energy_uwh: int | None) -> str:
-    """Energy of a community: MWh from 10 MWh on."""
+    """Energy of a community: MWh from one on."""
     if energy_uwh is None:
         return NOTHING
-    if abs(energy_uwh) >= 10**13:
+    if abs(energy_uwh) >= 10**12:
         return f"{words.number(energy_uwh / 1e12, 2)}\xa0MWh"
     return words.kwh(energy_uwh / 1e6)
 
 
-def _figures(words: Words, day: CommunityDay) -> Markup:
+def _figures(words: Words, day: CommunityDay, *, small: bool) -> Markup:
     pairs = [
         ("fleet.day.from_grid", mwh(words, total_uwh(day.from_grid_uwh))),
         ("fleet.day.sun", mwh(words, total_uwh(day.sun_uwh))),
@@ -57,7 +61,7 @@ def _figures(words: Words, day: CommunityDay) -> Markup:
         for key, value in pairs
         if value != NOTHING
     ]
-    return tag("dl", *rows, class_="figs")
+    return tag("dl", *rows, class_="figs pairs" if small else "figs four")
 
 
 def _chart(reader: Reader, day: CommunityDay, *, small: bool) -> Markup:

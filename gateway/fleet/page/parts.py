@@ -100,9 +100,9 @@ def worst_table(reader: Reader, rows: Iterable[WorstRow]) -> Markup:
         ]
         for row in rows
     ]
-    heads = ["home", "asset", "day", "known", "coverage"]
+    heads = [words(f"fleet.head.{head}") for head in ("home", "asset", "day", "known")]
     return table(
-        [words(f"fleet.head.{head}") for head in heads],
+        [*heads, words("fleet.day.complete")],
         cells,
         name=words("fleet.worst"),
         numbers=frozenset((3, 4)),

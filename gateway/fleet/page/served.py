@@ -314,7 +314,7 @@ class _Style:
 
 def _style() -> _Style:
     """A home's page's, and what is more here."""
-    files = (Path(page.__file__).parent / "style.css", Path(__file__).parent / "fleet.css")
+    files = (Path(page.__file__).parent / "style.css", Path(__file__).parent / "more.css")
     body = b"".join(file.read_bytes() for file in files)
     return _Style(f"static/{hashlib.sha256(body).hexdigest()[:16]}.css", body)
 

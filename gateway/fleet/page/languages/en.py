@@ -45,7 +45,7 @@ WORDS: Mapping[str, str] = {
     "fleet.map": "{n} home|{n} homes",
     "fleet.map.bad": "needs somebody",
     "fleet.map.warn": "not quite well",
-    "fleet.map.note": "well, worth knowing",
+    "fleet.map.note": "well, with a note",
     "fleet.map.well": "well",
     # --- the list
     "fleet.none": "There is no home yet: meter-gateway fleet sites add NAME",

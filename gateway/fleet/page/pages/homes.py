@@ -33,9 +33,8 @@ def render(
         words("fleet.nav.homes"),
         mood(reader, fleet),
         _map(reader, fleet),
+        None if state or search or page > 1 else _beside(reader, day, worst),
         _list(reader, fleet, listed, state, search, page),
-        day_card(reader, day, small=True) if day is not None else _day_link(reader),
-        _worst(reader, worst),
         here="homes",
         heading=False,
         told=False,
@@ -75,7 +74,7 @@ def _map(reader: Reader, fleet: Fleet) -> Child:
     ]
     return card(
         words("fleet.map", n=len(fleet.homes)),
-        tag("dl", *figures, class_="figs"),
+        tag("dl", *figures, class_="figs four"),
         homes_map(reader, fleet.homes, said),
         legend(reader, there),
         key="map",
@@ -99,7 +98,8 @@ def _list(
     ]
     inside: Child = tag("p", words("fleet.list.none"))
     if rows:
-        inside = table(heads, rows, name=words("fleet.list"), numbers=frozenset((2, 3)))
+        made = table(heads, rows, name=words("fleet.list"), numbers=frozenset((2, 3)))
+        inside = tag("div", made, class_="list")
     return card(
         words("fleet.list.some", n=len(listed)) if state or search else words("fleet.list"),
         _filters(reader, fleet, state, search),
@@ -171,6 +171,11 @@ def _search(reader: Reader, state: str, search: str) -> Markup:
         class_="search",
         role="search",
     )
+
+
+def _beside(reader: Reader, day: CommunityDay | None, worst: Sequence[WorstRow]) -> Markup:
+    picture = day_card(reader, day, small=True) if day is not None else _day_link(reader)
+    return tag("div", picture, _worst(reader, worst), class_="two")
 
 
 def _day_link(reader: Reader) -> Markup:
