@@ -17,9 +17,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "any number of machines. pack: what `run` does by itself with months of long ago: they are "
         "kept in an eighth of the room. sites list: the homes. sites add NAME…: adds homes, and "
         "makes a login and a section of gateway.yaml for each. sites remove NAME…: takes nothing "
-        "from them any more. users list, users add NAME, users remove NAME…: who may look at the "
-        "manager's page; the password is asked for, or read from standard input. Exit code 1 where "
-        "something is wrong, which is said."
+        "from them any more. sites renew [NAME…]: new certificates for these, or for all whose "
+        "certificates end within 30 days. users list, users add NAME, users remove NAME…: who may "
+        "look at the manager's page; the password is asked for, or read from standard input. Exit "
+        "code 1 where something is wrong, which is said."
     )
     parser.epilog = (
         "examples:\n"
@@ -37,7 +38,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "words",
         nargs="*",
         metavar="WORD",
-        help="of sites and users: list (default), add or remove, and names",
+        help="of sites and users: list (default), add or remove (of sites also renew), and names",
+    )
+    parser.add_argument(
+        "--ca",
+        action="store_true",
+        help="init: make an authority for the homes' certificates beside fleet.yaml, where there "
+        "is none, and the collectors' own certificate",
+    )
+    parser.add_argument(
+        "--certificates",
+        action="store_true",
+        help="sites add: a client certificate for each home in place of a password",
     )
     parser.add_argument(
         "--csv",

@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from gateway.cli.fleet import storage, users
+from gateway.cli.fleet import certificates, storage, users
 from gateway.cli.terminal import Refused, print_table
 from gateway.fleet import migrating, provisioning, sites
 from gateway.fleet.broker import broker_of, deals_out, words
+from gateway.fleet.certificates import authority
 from gateway.fleet.collector import Collector
 from gateway.fleet.database import Connection, DatabaseError, NotReady, connect
 from gateway.fleet.packing import Packing
@@ -107,6 +108,9 @@ async def _init(settings: FleetSettings, args: argparse.Namespace) -> int:
             settings,
             file=replace(settings.file, database=replace(database, credentials=login)),
         )
+    login_of = settings.login(settings.file.broker.credentials)
+    own_login = Login(login_of.username, login_of.password) if login_of else None
+    name = own_login.username if own_login else "fleet-collector"
     async with _connected(admin) as connection:
         done = await migrating.migrate(connection)
         print(f"The schema `fleet` in {database.name} has number {migrating.newest()}", end="")
@@ -120,21 +124,25 @@ async def _init(settings: FleetSettings, args: argparse.Namespace) -> int:
         if await migrating.set_timezone(connection, settings.file.timezone, _counted):
             print(f"\rDays are those of {settings.file.timezone} now.          ")
         await migrating.set_group(connection, secrets.token_hex(8))
-
-    login_of = settings.login(settings.file.broker.credentials)
-    own_login = Login(login_of.username, login_of.password) if login_of else None
-    name = own_login.username if own_login else "fleet-collector"
-    _write(args.output / "mosquitto.acl", provisioning.acl_file(settings.topic, name))
-    commands = provisioning.collector_commands(settings.topic, own_login)
-    _write_secret(args.output / f"{DYNAMIC}.json", provisioning.as_request(commands))
-    if own_login is not None:
-        _add_password(args.output / "mosquitto.passwd", [own_login])
-    print(f"What the broker gets is in {args.output}:")
-    print("  mosquitto.acl           for acl_file; it holds for all homes, present and to come")
-    print("  mosquitto.passwd        lines for password_file; then: systemctl reload mosquitto")
-    print(_dynamic_hint(args.output / f"{DYNAMIC}.json"))
+        if args.ca:
+            await certificates.begin(settings, connection, name, args.output)
+    _write_for_broker(settings, own_login, name, args.output)
     print("Next: meter-gateway fleet check, then fleet sites add, and fleet run.")
     return 0
+
+
+def _write_for_broker(
+    settings: FleetSettings, own_login: Login | None, name: str, output: Path
+) -> None:
+    _write(output / "mosquitto.acl", provisioning.acl_file(settings.topic, name))
+    commands = provisioning.collector_commands(settings.topic, own_login)
+    _write_secret(output / f"{DYNAMIC}.json", provisioning.as_request(commands))
+    if own_login is not None:
+        _add_password(output / "mosquitto.passwd", [own_login])
+    print(f"What the broker gets is in {output}:")
+    print("  mosquitto.acl           for acl_file; it holds for all homes, present and to come")
+    print("  mosquitto.passwd        lines for password_file; then: systemctl reload mosquitto")
+    print(_dynamic_hint(output / f"{DYNAMIC}.json"))
 
 
 def _counted(done: int, of: int) -> None:
@@ -188,7 +196,7 @@ async def _check(settings: FleetSettings) -> int:
                     f"BAD  its days are those of {zone}, and fleet.yaml says "
                     f"{settings.file.timezone}: run fleet init"
                 )
-            for text in await _troubles(connection):
+            for text in [*await _troubles(connection), *await certificates.troubles(connection)]:
                 bad += 1
                 print(f"BAD  {text}")
     except DatabaseError as error:
@@ -223,8 +231,8 @@ def _some(names: list[str]) -> str:
 
 async def _sites(settings: FleetSettings, args: argparse.Namespace) -> int:
     action, *names = args.words or ["list"]
-    if action not in ("list", "add", "remove"):
-        args.usage_error(f"sites {action}: list, add or remove")
+    if action not in ("list", "add", "remove", "renew"):
+        args.usage_error(f"sites {action}: list, add, remove or renew")
     if action == "list" and names:
         args.usage_error("sites list takes no names")
     if action == "remove" and not names:
@@ -243,17 +251,24 @@ async def _sites(settings: FleetSettings, args: argparse.Namespace) -> int:
                 wanted: dict[str, tuple[UUID, ...]] = dict.fromkeys(names, ())
                 if args.csv:
                     wanted = sites.read_csv(args.csv)
-                return await _add(settings, connection, wanted, args.output)
+                if args.certificates:
+                    authority(settings.folder)  # before anything is added
+                return await _add(settings, connection, wanted, args)
+            case "renew":
+                return await certificates.renew(settings, connection, names, args.output)
             case _:
-                return await _remove(connection, names, args.output)
+                code = await _remove(connection, names, args.output)
+                await certificates.take_away(settings, connection, names, args.output)
+                return code
 
 
 async def _add(
     settings: FleetSettings,
     connection: Connection,
     wanted: dict[str, tuple[UUID, ...]],
-    output: Path,
+    args: argparse.Namespace,
 ) -> int:
+    output: Path = args.output
     try:
         new = await sites.add(connection, wanted)
     except sites.TakenAsset as error:
@@ -261,14 +276,19 @@ async def _add(
     logins = [provisioning.new_login(name) for name in wanted]
     commands = []
     for login in logins:
+        commands += provisioning.site_commands(settings.topic, login)
+    _write_secret(output / f"{DYNAMIC}-add.json", provisioning.as_request(commands))
+    print(f"{len(wanted)} sites are in the fleet, {len(new)} of them new. In {output}:")
+    if args.certificates:
+        await certificates.give(settings, connection, list(wanted), output)
+        print(_dynamic_hint(output / f"{DYNAMIC}-add.json"))
+        return 0
+    for login in logins:
         folder = output / login.username
         _write_secret(folder / "fleet.credentials", provisioning.credentials_file(login))
         section = provisioning.gateway_section(settings, login.username)
         _write(folder / "gateway.yaml.fleet", section)
-        commands += provisioning.site_commands(settings.topic, login)
     _add_password(output / "mosquitto.passwd", logins)
-    _write_secret(output / f"{DYNAMIC}-add.json", provisioning.as_request(commands))
-    print(f"{len(wanted)} sites are in the fleet, {len(new)} of them new. In {output}:")
     print("  NAME/                   for each home: fleet.credentials, and a section for its")
     print("                          gateway.yaml. Logins of before are of no use any more.")
     print("  mosquitto.passwd        lines for password_file; then: systemctl reload mosquitto")
