@@ -9,7 +9,8 @@ installed.
 
 Libraries come as wheels, whose names and SHA-256 are in systemd/debian/wheels.sha256. They are
 fetched once by pip, into build/wheels. The same sources and wheels give the same bytes. A package
-is put together on any architecture for any other one; dpkg-deb writes it.
+is put together on any architecture for any other one; dpkg-deb writes it. What has no wheel for
+armhf is compiled (`cross.py`).
 """
 
 import argparse
@@ -28,9 +29,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cross import CannotCompile, Task, compile_all
+
 ROOT = Path(__file__).resolve().parents[1]
 DEBIAN = ROOT / "systemd" / "debian"
 LOCK = DEBIAN / "wheels.sha256"
+SOURCES = DEBIAN / "sources.sha256"
+"""Of the libraries that have no wheel for armhf."""
 WHEELS = ROOT / "build" / "wheels"
 
 PYTHONS = ("3.11", "3.13")
@@ -85,7 +90,7 @@ ARCHITECTURES = {
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A wheel by its file name (PEP 427), and what its bytes must be."""
+    """A wheel by its file name (PEP 427), or sources by theirs, and what its bytes must be."""
 
     file: str
     sha256: str
@@ -102,7 +107,12 @@ class Wheel:
     @property
     def version(self) -> str:
         """Its version."""
-        return self.file.split("-")[1]
+        return self.file.removesuffix(".tar.gz").split("-")[1]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Name and version."""
+        return self.name, self.version
 
     def suits(self, architecture: Architecture, python: str) -> bool:
         """Whether that Python on that architecture can use it."""
@@ -198,6 +208,37 @@ def fetch(wheels: Iterable[Wheel], architecture: Architecture, python: str) -> N
         raise Unbuildable(f"the package index gave other files than {', '.join(lost)}")
 
 
+def fetch_sources(sources: Wheel) -> None:
+    """Have them in `WHEELS`, as they are listed. Raises Unbuildable."""
+    if is_there(sources):
+        return
+    wanted = WHEELS / "wanted.txt"
+    wanted.write_text(f"{sources.name}=={sources.version} --hash=sha256:{sources.sha256}\n")
+    pip(
+        "download", "--no-deps", f"--no-binary={sources.name}", "--require-hashes",
+        f"--dest={WHEELS}", f"--requirement={wanted}",
+    )  # fmt: skip
+    wanted.unlink()
+    if not is_there(sources):
+        raise Unbuildable(f"the package index gave another file than {sources.file}")
+
+
+def choose_sources(wheels: Sequence[Wheel]) -> Iterator[Wheel]:
+    """The sources of what has no wheel for armhf. Raises Unbuildable."""
+    keys = {(name, number) for name, number, _ in without_wheel(ARCHITECTURES["armhf"], wheels)}
+    for name, number in sorted(keys):
+        with tempfile.TemporaryDirectory(prefix="meter-gateway-lock-") as made:
+            pip(
+                "download",
+                "--no-deps",
+                f"--no-binary={name}",
+                f"--dest={made}",
+                f"{name}=={number}",
+            )
+            (file,) = Path(made).iterdir()
+            yield Wheel(file.name, hashlib.sha256(file.read_bytes()).hexdigest())
+
+
 def is_there(wheel: Wheel) -> bool:
     """Whether its file has been fetched, undamaged."""
     path = WHEELS / wheel.file
@@ -205,37 +246,73 @@ def is_there(wheel: Wheel) -> bool:
 
 
 def own_wheels(architecture: Architecture) -> list[Wheel]:
-    """Wheels that somebody has built for an architecture that has none, and put into `WHEELS`."""
+    """Wheels that were made, here or by somebody, for an architecture that has none, and are in
+    `WHEELS`.
+    """
     return [
         Wheel(path.name, hashlib.sha256(path.read_bytes()).hexdigest())
-        for path in sorted(WHEELS.glob(f"*_{architecture.machine}.whl"))
+        for path in sorted(WHEELS.glob(f"*-linux_{architecture.machine}.whl"))
     ]
 
 
 def libraries(architecture: Architecture, locked: Sequence[Wheel]) -> list[Wheel]:
-    """The wheels of all libraries for all Pythons, fetched. Raises Unbuildable, naming those that
-    are nowhere.
+    """The wheels of all libraries for all Pythons: fetched, or compiled. Raises Unbuildable, naming
+    those that are nowhere.
     """
-    known = {each.file: each for each in [*own_wheels(architecture), *locked]}
-    names = sorted({(each.name, each.version) for each in locked})
+    if missing := sorted(without_wheel(architecture, locked, own_wheels(architecture))):
+        compile_wheels(architecture, locked, missing)
     chosen: dict[str, Wheel] = {}
-    missing = []
     for python in PYTHONS:
-        suits = {(w.name, w.version): w for w in known.values() if w.suits(architecture, python)}
-        missing += [f"{n} {v} for Python {python}" for n, v in names if (n, v) not in suits]
-        used = [suits[key] for key in names if key in suits]
+        known = {each.file: each for each in [*own_wheels(architecture), *locked]}
+        used = [each for each in known.values() if each.suits(architecture, python)]
+        used = list({each.key: each for each in used}.values())
         chosen |= {each.file: each for each in used}
-        if not missing:
-            of_pip = [w for w in used if w.name not in PURE]
-            fetch(of_pip, architecture, python)
-            fetch([w for w in used if w.name in PURE], ARCHITECTURES["amd64"], PYTHONS[0])
-    if missing:
-        raise Unbuildable(
-            f"there are no wheels for {architecture.name} of: {'; '.join(missing)}. Build them "
-            f"(python3 -m pip wheel --no-deps NAME==VERSION, with gcc and python3-dev, on such a "
-            f"machine or in a chroot under qemu-user-static), put them into {WHEELS}, and try again"
-        )
+        fetch([w for w in used if w.name not in PURE], architecture, python)
+        fetch([w for w in used if w.name in PURE], ARCHITECTURES["amd64"], PYTHONS[0])
     return list(chosen.values())
+
+
+def without_wheel(
+    architecture: Architecture, locked: Sequence[Wheel], own: Sequence[Wheel] = ()
+) -> Iterator[tuple[str, str, str]]:
+    """The name and version of each library that has none there, and for which Python."""
+    for python in PYTHONS:
+        there = {each.key for each in [*own, *locked] if each.suits(architecture, python)}
+        for name, number in {each.key for each in locked} - there:
+            yield name, number, python
+
+
+def compile_wheels(
+    architecture: Architecture,
+    locked: Sequence[Wheel],
+    missing: Sequence[tuple[str, str, str]],
+) -> None:
+    """Have these wheels in `WHEELS`. Raises Unbuildable."""
+    whole = "; ".join(f"{name} {number} for Python {python}" for name, number, python in missing)
+    sources = {each.key: each for each in read_lock(SOURCES.read_text())}
+    try:
+        if architecture.name != "armhf" or any(each[:2] not in sources for each in missing):
+            raise CannotCompile(f"{SOURCES} lists no sources of them")
+        tasks = []
+        for name, number, python in missing:
+            (like,) = (
+                each
+                for each in locked
+                if each.key == (name, number) and each.suits(ARCHITECTURES["amd64"], python)
+            )
+            fetch([like], ARCHITECTURES["amd64"], python)
+            fetch_sources(sources[name, number])
+            tag = f"cp{python.replace('.', '')}"
+            made = f"{name}-{number}-{tag}-{tag}-linux_{architecture.machine}.whl"
+            paths = [WHEELS / each for each in (sources[name, number].file, like.file, made)]
+            tasks.append(Task(name, python, *paths))
+        compile_all(tasks)
+    except CannotCompile as error:
+        raise Unbuildable(
+            f"there are no wheels for {architecture.name} of: {whole}. They cannot be compiled "
+            f"here: {error}. Or build them on such a machine (python3 -m pip wheel --no-deps "
+            f"NAME==VERSION), and put them into {WHEELS}"
+        ) from error
 
 
 def unpack(wheel: Path, into: Path) -> None:
@@ -273,6 +350,14 @@ def compiled_parts(tree: Path) -> Iterator[tuple[Path, int]]:
         head = path.read_bytes()[:20]
         if head[:4] == b"\x7fELF":
             yield path, int.from_bytes(head[18:20], "little")
+
+
+def unknown_glibc(code: bytes) -> Sequence[str]:
+    """The versions of glibc that a shared object asks for and Debian 12 does not have, or that are
+    glibc's own business.
+    """
+    asked = sorted(set(re.findall(rb"\0(GLIBC_(?:2\.(\d+)[.\d]*|PRIVATE))(?=\0)", code)))
+    return [name.decode() for name, minor in asked if not minor or int(minor) >= GLIBC.stop]
 
 
 # --- the package ----------------------------------------------------------------------------------
@@ -389,6 +474,10 @@ def build(
         for part, machine in compiled_parts(root):
             if machine != architecture.elf:
                 raise Unbuildable(f"{part.relative_to(root)} is not for {architecture.name}")
+            if unknown := unknown_glibc(part.read_bytes()):
+                raise Unbuildable(
+                    f"{part.relative_to(root)} needs {', '.join(unknown)}, which Debian 12 has not"
+                )
         write_control(root, fields)
         time_s = epoch_s()
         settle(root, time_s)
@@ -482,9 +571,10 @@ def main() -> int:
             return 1
         return 0
     if args.command == "lock":
-        lines = [f"{each.sha256}  {each.file}\n" for each in choose_wheels()]
-        LOCK.write_text("".join(lines))
-        print(f"{LOCK}: {len(lines)} wheels")
+        wheels = choose_wheels()
+        for path, files in ((LOCK, wheels), (SOURCES, list(choose_sources(wheels)))):
+            path.write_text("".join(f"{each.sha256}  {each.file}\n" for each in files))
+            print(f"{path}: {len(files)} files")
         return 0
     code = 0
     for name in args.architecture or ARCHITECTURES:

@@ -10,6 +10,8 @@ from gateway.cli.tables import local_text, utc_text
 from gateway.cli.terminal import add_period, json_text, moment, print_table, reading
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from gateway.site.settings import Settings
     from gateway.store.buffer import Buffer
     from gateway.store.grid_fee_rows import GridFee
@@ -56,6 +58,7 @@ def show(args: argparse.Namespace, settings: "Settings") -> int:
     """Returns 1 where nothing is kept of what was asked for. Raises Refused, StoreError."""
     with reading(settings) as buffer:
         found = _found(args, settings, buffer)
+    zone = settings.timezone.zone
     rows = [row for row in found if args.market in (None, row.name)]
     if args.json:
         print(json_text([_for_programs(row) for row in rows], indent=2))
@@ -64,9 +67,9 @@ def show(args: argparse.Namespace, settings: "Settings") -> int:
     elif not rows:
         _say_nothing(args, settings, sorted({row.name for row in found}))
     elif args.explain is not None:
-        print("\n\n".join("\n".join(_explained(row)) for row in rows))
+        print("\n\n".join("\n".join(_explained(row, zone)) for row in rows))
     else:
-        _print(rows)
+        _print(rows, zone)
     return 0 if rows else 1
 
 
@@ -117,7 +120,7 @@ def _say_nothing(
 # --- for people -----------------------------------------------------------------------------------
 
 
-def _print(rows: "Sequence[GridFee]") -> None:
+def _print(rows: "Sequence[GridFee]", zone: "tzinfo") -> None:
     unit = _unit(rows[0])
     columns = [
         *("slot (UTC)", "local time", "market", f"fee {unit}", f"in force {unit}", "state"),
@@ -125,19 +128,19 @@ def _print(rows: "Sequence[GridFee]") -> None:
     ]
     right = [columns[3], columns[4], "kWh", "fee × kWh ct", "revenue ct"]
     spare = ["local time", "model", "revenue ct", "kWh", "fee × kWh ct", "why"]
-    print_table(columns, _cells(rows), right=right, spare=spare)
+    print_table(columns, _cells(rows, zone), right=right, spare=spare)
     told = sorted({row.state for row in rows} - {"taken"})
     for state in told:
         print(f"{state}: {STATES[state]}", file=sys.stderr)
 
 
-def _cells(rows: "Iterable[GridFee]") -> Iterator[list[str]]:
+def _cells(rows: "Iterable[GridFee]", zone: "tzinfo") -> Iterator[list[str]]:
     from gateway.operator.money import charged_kwh, money_cents
 
     for row in rows:
         yield [
             utc_text(row.slot_s),
-            local_text(row.slot_s),
+            local_text(row.slot_s, zone),
             row.name,
             _fee(row.fee),
             _fee(row.in_force),
@@ -150,11 +153,11 @@ def _cells(rows: "Iterable[GridFee]") -> Iterator[list[str]]:
         ]
 
 
-def _explained(row: "GridFee") -> Iterator[str]:
+def _explained(row: "GridFee", zone: "tzinfo") -> Iterator[str]:
     from gateway.operator.money import charged_kwh, money_cents
 
     unit = _unit(row)
-    yield f"{row.name}, slot {utc_text(row.slot_s)} ({local_text(row.slot_s)} local)"
+    yield f"{row.name}, slot {utc_text(row.slot_s)} ({local_text(row.slot_s, zone)} local)"
     if row.fee is None:
         yield f"  fee       none: {row.reason or STATES[row.state]}"
     else:

@@ -17,6 +17,8 @@ from gateway.outbox.quantiles import MEDIAN
 from gateway.site.settings import Asset, Settings
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from gateway.delivery.kinds.exchange import Settings as ExchangeSettings
     from gateway.outbox.owed import Owed
     from gateway.store.buffer import Buffer
@@ -272,12 +274,14 @@ FORECAST_COLUMNS = (
 )
 
 
-def beside_row(each: Beside, name: str) -> dict[str, Any]:
-    """For CSV and spreadsheets: a slot beside all that was expected of it."""
+def beside_row(each: Beside, name: str, zone: "tzinfo") -> dict[str, Any]:
+    """For CSV and spreadsheets: a slot beside all that was expected of it; with local times of
+    that zone.
+    """
     slot = each.slot
     return {
         "start_utc": utc_text(slot.start_s),
-        "start_local": local_text(slot.start_s),
+        "start_local": local_text(slot.start_s, zone),
         "length_s": slot.length_s,
         "asset": name,
         "uuid": str(slot.asset),

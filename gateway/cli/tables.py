@@ -7,7 +7,7 @@ time beside it where people look.
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import groupby
 from typing import Any, Literal
 
@@ -55,11 +55,11 @@ def utc_text(at_s: float) -> str:
     return text.removesuffix("+00:00") + "Z"
 
 
-def local_text(at_s: float) -> str:
-    """The same instant on this machine's wall clock, with its distance from UTC: `2026-03-29
-    03:15:00 +0200`.
+def local_text(at_s: float, zone: tzinfo | None) -> str:
+    """The same instant on the wall clock of the site, as the page has it, with its distance from
+    UTC: `2026-03-29 03:15:00 +0200`. Without a zone, on that of this machine.
     """
-    return datetime.fromtimestamp(at_s, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    return datetime.fromtimestamp(at_s, UTC).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %z")
 
 
 # --- energy ---------------------------------------------------------------------------------------
@@ -311,12 +311,12 @@ METER_COLUMNS = (
 )
 
 
-def asset_row(slot: AssetSlotRow) -> Row:
-    """For JSON, CSV and spreadsheets."""
+def asset_row(slot: AssetSlotRow, zone: tzinfo) -> Row:
+    """For JSON, CSV and spreadsheets, with local times of that zone."""
     expected = slot.expected
     return {
         "start_utc": utc_text(slot.start_s),
-        "start_local": local_text(slot.start_s),
+        "start_local": local_text(slot.start_s, zone),
         "length_s": slot.length_s,
         "asset": slot.name,
         "uuid": str(slot.asset),
@@ -340,11 +340,11 @@ def asset_row(slot: AssetSlotRow) -> Row:
     }
 
 
-def meter_row(slot: Slot) -> Row:
-    """For JSON, CSV and spreadsheets: all that is known of one meter's slot."""
+def meter_row(slot: Slot, zone: tzinfo) -> Row:
+    """For JSON, CSV and spreadsheets: all that is known of one meter's slot. As `asset_row`."""
     return {
         "start_utc": utc_text(slot.start_s),
-        "start_local": local_text(slot.start_s),
+        "start_local": local_text(slot.start_s, zone),
         "length_s": slot.length_s,
         "meter": slot.device,
         "serial_number": slot.serial_number,

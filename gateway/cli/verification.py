@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +71,8 @@ class Verified:
     until_s: int
     slots: list[Compared]
     names: Mapping[UUID, str]
+    zone: tzinfo
+    """The site's."""
     sources: list[str]
     """Where the exchange's numbers are from, for people."""
     problems: list[str] = field(default_factory=list)
@@ -118,7 +120,8 @@ def verify(asked: Asked, buffer: "Buffer", on: Progress) -> Verified:
     slots = list(Comparison(ours, told, circumstances).slots(names))
     sources = ["what the exchange tells"] if read.told else []
     sources += [str(path) for path in asked.files]
-    return Verified(since_s, until_s, slots, names, sources, problems, notes)
+    zone = asked.settings.timezone.zone
+    return Verified(since_s, until_s, slots, names, zone, sources, problems, notes)
 
 
 def _period(asked: Asked, slot_s: int, notes: list[str]) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """What was verified, as JSON for programs: docs/commands.md explains each key. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -10,7 +10,6 @@ import msgspec
 from gateway.cli.tables import utc_text
 from gateway.cli.verification import Verified
 from gateway.cli.verified_tables import Tally, row, tallies
-from gateway.outbox.comparison import Compared
 from gateway.timing.utc import utc
 
 
@@ -99,7 +98,7 @@ def report_of(verified: Verified, resent: Resent | None) -> Report:
         slots=_counts(sum((d.counts for d in days), Counter()), sum(d.zeros for d in days)),
         can_be_sent_again=sum(each.mends for each in verified.slots),
         days=[_day(tally, verified.names) for tally in days],
-        differences=_differences(verified.slots, verified.names),
+        differences=_differences(verified),
         problems=list(verified.problems),
         notes=list(verified.notes),
         resent=None
@@ -128,10 +127,10 @@ def _day(tally: Tally, names: Mapping[UUID, str]) -> Day:
     )
 
 
-def _differences(slots: Sequence[Compared], names: Mapping[UUID, str]) -> list[Difference]:
+def _differences(verified: Verified) -> list[Difference]:
     found = []
-    for each in slots:
+    for each in verified.slots:
         if each.agreement == "differs":
-            values = {**row(each, names), "can_be_sent_again": each.mends}
+            values = {**row(each, verified.names, verified.zone), "can_be_sent_again": each.mends}
             found.append(msgspec.convert(values, Difference))
     return found

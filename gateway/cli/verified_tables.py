@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from itertools import groupby
 from uuid import UUID
 
@@ -44,12 +45,12 @@ HELP: Mapping[Cause, str] = {
 }
 
 
-def row(compared: Compared, names: Mapping[UUID, str]) -> Row:
-    """One slot, for a spreadsheet."""
+def row(compared: Compared, names: Mapping[UUID, str], zone: tzinfo) -> Row:
+    """One slot, for a spreadsheet, with its local time in that zone."""
     ours, owed = compared.ours, compared.ours.owed
     return {
         "start_utc": utc_text(compared.slot_s),
-        "start_local": local_text(compared.slot_s),
+        "start_local": local_text(compared.slot_s, zone),
         "asset": names.get(compared.asset, str(compared.asset)),
         "uuid": str(compared.asset),
         "energy_wh": wh(ours.energy_uwh),

@@ -14,15 +14,17 @@ from typing import Literal
 from msgspec.structs import replace
 
 from drivers.net.mqtt import Broker, Message, MqttConnection, TooLong
+from gateway.delivery.handover import Handover
+from gateway.delivery.mqtt_session import Connects, MqttSession
 from gateway.energy.slot import Event
 from gateway.monitoring.report import DestinationReport
 from gateway.outbox.fleet import making
+from gateway.outbox.fleet.change import Deliver
 from gateway.outbox.fleet.messages import (
     MAX_ACK_BYTES,
     VERSION,
     Ack,
     BadMessage,
-    Deliver,
     Slots,
     Status,
     decode_ack,
@@ -42,10 +44,14 @@ _LOOK_S = 10.0
 """The wall clock may step while the loop's does not: look at it this often."""
 MANY = 40_000
 """Changes that are looked at: 400 days."""
+UNHEARD_S = 120.0
+"""Who has heard nothing for so long since the connection began is told what to look at."""
 STATUS_S = 300.0
 DIGEST_S = 3600.0
 DIGEST_DAYS = 7
-"""So many whole days (UTC) are compared with the collector each hour."""
+"""So many whole days (UTC) are compared with the collector each hour, and the one that runs, where
+nothing of it is on its way.
+"""
 _MAX_AGE_SLOTS = 3
 """A collector that has said nothing for so many slots is away."""
 
@@ -91,22 +97,29 @@ class FleetDelivery:
         place: Place,
         buffer: Buffer,
         shipping: Shipping,
+        handover: Handover,
         *,
         now: Callable[[], float],
         trusted: Callable[[], bool],
         jitter: Callable[[], float],
         status: Callable[[str], Status],
+        connect: Connects | None = None,
     ) -> None:
+        """`connect`: where a simulation puts its broker."""
         self._place = place
         self._buffer = buffer
         self._shipping = shipping
+        self._handover = handover
         self._now = now
         self._trusted = trusted
         self._status = status
+        self._connect: Connects = connect or MqttConnection.connect
         self._backoff = Backoff(*_BACKOFF_S, jitter)
         self._health = _Health()
-        self._connection: MqttConnection | None = None
+        self._connection: MqttSession | None = None
         self._acks: list[Ack] = []
+        self._counts_right = False
+        """Numbers of changes are given from now on."""
         self.turned_s: float | None = None
         """When `run` last went round, by the loop's clock."""
 
@@ -134,6 +147,7 @@ class FleetDelivery:
         while True:
             self.turned_s = asyncio.get_running_loop().time()
             try:
+                self._decide()
                 await self._session()
             except (OSError, ConfigError) as error:
                 self._failed(_words(error), "retrying")
@@ -174,11 +188,18 @@ class FleetDelivery:
 
     # --- one connection ---------------------------------------------------------------------------
 
+    def _decide(self) -> None:
+        """Who delivers to the exchange, as soon as it is known what time it is. Raises
+        StoreError.
+        """
+        if self._trusted():
+            self._handover.decide(self._place.deliver, self.name)
+
     async def _session(self) -> None:
         """From DNS to its end. Raises OSError, ConfigError, StoreError."""
-        store = self._buffer.tables.changes.join()
+        store = self._joined("")
         offline = self._status_message(self._told(store, online=False))
-        connection = await MqttConnection.connect(
+        connection = await self._connect(
             self._place.broker(),
             will=offline,
             received=self._received,
@@ -186,18 +207,22 @@ class FleetDelivery:
         )
         self._connection = connection
         now_s = asyncio.get_running_loop().time
-        status_s = digest_s = now_s()
+        began_s = status_s = digest_s = now_s()
         try:
             connection.subscribe(topic_of(self._place.topic, self._place.site, "ack"))
             self._set_state("connected")
             while True:
                 self.turned_s = now_s()
-                self._take_acks(store)
+                store = self._joined(store)
+                self._take_acks()
+                self._say_if_unheard(now_s() - began_s)
                 if now_s() >= status_s:
                     connection.publish(self._status_message(self._told(store, online=True)))
                     status_s = now_s() + STATUS_S
                 if self._trusted():
-                    if now_s() >= digest_s:
+                    self._decide()
+                    if now_s() >= digest_s and self._may_compare(now_s() - digest_s):
+                        self._buffer.tables.changes.note_slots(self._handover.unspoken())
                         self._send(connection, self._digests(store))
                         digest_s = now_s() + DIGEST_S
                     self._ship(connection, store)
@@ -210,7 +235,21 @@ class FleetDelivery:
             connection.abort()
             self._connection = None
 
-    def _ship(self, connection: MqttConnection, store: str) -> None:
+    def _joined(self, store: str) -> str:
+        """By which name the fleet knows the buffer's file now; it was `store` before. Another file
+        may have taken its place. Raises StoreError.
+        """
+        changes = self._buffer.tables.changes
+        found = changes.join()
+        if found != store:
+            self._shipping.forget()
+            self._counts_right = False
+        if self._trusted() and not self._counts_right:
+            changes.count_from(self._now())
+            self._counts_right = True
+        return found
+
+    def _ship(self, connection: MqttSession, store: str) -> None:
         """Send all that may go now. Raises OSError, StoreError."""
         changes = self._buffer.tables.changes.newest(MANY)
         loop_s = asyncio.get_running_loop().time()
@@ -229,7 +268,12 @@ class FleetDelivery:
         slots_s = [change.slot_s for change in parcel.changes]
         at = {each: list(tables.slots.at(each)) for each in dict.fromkeys(slots_s)}
         of_assets = {each: list(tables.asset_slots.between(each, each + 1)) for each in at}
-        rows_at = {each: len(at[each]) + len(of_assets[each]) for each in at}
+        deliver = parcel.changes[0].deliver
+        foreseen = {
+            each: tables.outbox.pending_at(each, "forecast") if deliver == "fleet" else []
+            for each in at
+        }
+        rows_at = {each: len(at[each]) + len(of_assets[each]) + len(foreseen[each]) for each in at}
         fitting = {*making.slots_that_fit(slots_s, rows_at)}
         taken = Parcel(
             parcel.channel, tuple(change for change in parcel.changes if change.slot_s in fitting)
@@ -237,16 +281,27 @@ class FleetDelivery:
         message = self._head(
             store,
             seq=spans_of(change.seq for change in taken.changes),
-            items=making.asset_rows(s for each in fitting for s in of_assets[each]),
+            deliver=deliver,
+            items=[
+                *making.asset_rows(s for each in fitting for s in of_assets[each]),
+                *making.forecast_rows(o for each in fitting for o in foreseen[each]),
+            ],
             meters=making.meter_rows(s for each in fitting for s in at[each]),
         )
         return message, taken
 
+    def _may_compare(self, late_s: float) -> bool:
+        """Whether days are compared now: best while nothing is on its way, for then today is, too.
+        Raises StoreError.
+        """
+        return late_s > self._shipping.slot_s or not self._buffer.tables.changes.count()[0]
+
     def _digests(self, store: str) -> Slots:
-        """What the last whole days come to. Raises StoreError."""
+        """What the last days come to. Raises StoreError."""
         today_s = int(self._now()) // making.DAY_S * making.DAY_S
+        is_all_there = not self._buffer.tables.changes.count()[0]
         slots = self._buffer.tables.asset_slots.between(
-            today_s - DIGEST_DAYS * making.DAY_S, today_s
+            today_s - DIGEST_DAYS * making.DAY_S, today_s + making.DAY_S * is_all_there
         )
         return self._head(store, digests=making.digests(slots))
 
@@ -258,13 +313,12 @@ class FleetDelivery:
             store=store,
             version=place.version,
             sent=int(self._now()),
-            deliver=place.deliver,
-            **{"seq": [], **more},  # type: ignore[arg-type]  # the fields of Slots, by their names
+            **{"seq": [], "deliver": place.deliver, **more},  # type: ignore[arg-type]  # the fields of Slots, by their names
         )
 
     def _send(
         self,
-        connection: MqttConnection,
+        connection: MqttSession,
         message: Slots,
         channel: Literal["slots", "backlog"] = "slots",
     ) -> None:
@@ -299,27 +353,51 @@ class FleetDelivery:
         except BadMessage as error:
             self._failed(f"an acknowledgement: {error}", self._health.state)
 
-    def _take_acks(self, store: str) -> None:
+    def _take_acks(self) -> None:
         """Forget what is stored, and note what is refused. Raises StoreError: then they are
         looked at again.
         """
         while self._acks:
             ack = self._acks[0]
-            if ack.store == store:
+            if ack.store == self._buffer.tables.changes.store and not self._is_of_a_twin(ack):
                 self._take(ack)
             self._acks.pop(0)
+
+    def _is_of_a_twin(self, ack: Ack) -> bool:
+        """Whether it is about what was never sent from here: another gateway has a copy of this
+        buffer, and the same name. From now on this one has a name of its own there, so that neither
+        forgets what only the other has delivered. Raises StoreError.
+        """
+        changes = self._buffer.tables.changes
+        decided = [*ack.stored, *(each.seq for each in ack.refused)]
+        if (
+            not self._counts_right
+            or max((end for _, end in decided), default=0) <= changes.newest_seq
+        ):
+            return False
+        changes.begin_anew()
+        self._note(
+            f"another gateway that is called {self._place.site} delivers to the fleet from a copy "
+            "of this buffer: was the card copied? Give one of them another site name; until then "
+            "both deliver, and the collector keeps what differs"
+        )
+        return True
 
     def _take(self, ack: Ack) -> None:
         changes = self._buffer.tables.changes
         decided = [*ack.stored, *(each.seq for each in ack.refused)]
         if decided:
-            changes.stored(decided)
+            changes.stored(ack.stored, self._now())
+            for each in ack.refused:
+                changes.stored([each.seq], self._now(), f"the fleet refuses it: {each.why}")
             self._shipping.done(decided)
             self._health.last_success_s = self._now()
             self._backoff.succeed()
             self._set_state("ok")
         for begin_s, end_s in ack.ask:
-            changes.note_again(begin_s, end_s)
+            changes.note_again(begin_s, end_s + 1)
+        if ack.verdicts:
+            self._handover.told(ack.verdicts)
         self._health.stored += sum(end - begin + 1 for begin, end in ack.stored)
         for refused in ack.refused:
             self._health.refused += refused.seq[1] - refused.seq[0] + 1
@@ -327,6 +405,22 @@ class FleetDelivery:
         if ack.warning and ack.warning != self._health.warning:
             self._note(f"the fleet's collector warns: {ack.warning}")
         self._health.warning = ack.warning
+
+    def _say_if_unheard(self, connected_s: float) -> None:
+        """Nothing was ever stored, though something was sent long ago: brokers take whatever they
+        then throw away.
+        """
+        health = self._health
+        is_unheard = health.last_success_s is None and health.sent and connected_s > UNHEARD_S
+        if is_unheard and health.state != "unheard":
+            place = self._place
+            topic = topic_of(place.topic, place.site, "slots")
+            self._failed(
+                f"the broker takes what is published to {topic}, and no collector has ever said a "
+                "word: does it run (meter-gateway fleet check, at the community's server), is this "
+                "site's name the login's name, and is the topic the fleet's?",
+                "unheard",
+            )
 
     # --- for people -------------------------------------------------------------------------------
 

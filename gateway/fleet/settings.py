@@ -1,7 +1,7 @@
 """`fleet.yaml`: the broker and the database of a community, or every mistake at once.
 
 <folder>/fleet.yaml              what stands below
-<folder>/fleet-broker.credentials, fleet-database.credentials
+<folder>/fleet-broker.credentials, fleet-database.credentials, fleet-exchange.credentials
                                  mode 0600: `username:` and `password:`; or systemd credentials
 """
 
@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from drivers.settings_file import read_bounded
 from drivers.strict_yaml import Document, Mistake, Problem, decode, parse
+from gateway.fleet.aggregator.settings import ExchangeSettings
 from gateway.fleet.page.settings import PageSettings
 from gateway.site.credentials import ConfigError, Credentials, read_credentials
 from gateway.site.timezone import TimezoneName, zone_of
@@ -177,7 +178,14 @@ class FleetFile:
             examples=[60],
         ),
     ] = 60
-    page: PageSettings | None = None
+    exchange: Annotated[
+        ExchangeSettings | None,
+        Meta(description="the exchange to which the fleet delivers for homes with deliver: fleet"),
+    ] = None
+    page: Annotated[
+        PageSettings | None,
+        Meta(description="the manager's page, and /metrics (default: none is served)"),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,8 +249,12 @@ def _check(file: FleetFile, document: Document, folder: Path) -> list[Problem]:
     document.report_all(("database",), file.database.check(folder))
     if file.page is not None:
         document.report_all(("page",), file.page.check(folder))
+    logins = [file.broker.credentials, file.database.credentials]
+    if file.exchange is not None:
+        document.report_all(("exchange",), file.exchange.check())
+        logins.append(file.exchange.credentials)
     problems = list(document.problems)
-    for name in (file.broker.credentials, file.database.credentials):
+    for name in logins:
         if name is not None:
             problems += read_credentials(folder, name)[1]
     return problems

@@ -2,7 +2,7 @@
 raise StoreError.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from itertools import groupby
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from gateway.energy.asset_slots import Part, asset_slot, parts_of, worst_of
 from gateway.energy.slot import AssetSlot, Quality
 from gateway.history.answers import Column, Day, DaySums, Month, Sums
-from gateway.history.balance import Account, Flow, account_of, flows, wh
+from gateway.history.balance import Account, account_of, flows, wh
 from gateway.history.home import Home
 from gateway.site.settings import Asset
 from gateway.store.archive import Look
@@ -56,22 +56,14 @@ def day_of(look: Look, home: Home, day: date, today: date) -> Day:
     )
 
 
-def month_of(look: Look, home: Home, month: date, today: date) -> Month:
-    """One local month, up to today."""
+def month_of(look: Look, home: Home, month: date, accounts: Mapping[date, Account]) -> Month:
+    """One local month, of the accounts of its days."""
     since_s, until_s = home.month_span(month)
     kept = look.slots.starts()
     all_of_it = Account(home.roles, home.slot_s)
-    found = flows_between(look, home, since_s, until_s)
-    flow = next(found, None)
     days = []
-    for day in home.days(since_s, until_s):
-        if day > today:
-            break
+    for day, account in accounts.items():
         begin_s, end_s = home.span(day)
-        account = Account(home.roles, home.slot_s)
-        while flow is not None and flow.start_s < end_s:
-            account.add(flow)
-            flow = next(found, None)
         all_of_it.add_all(account)
         sums = account.sums(closed(home, kept, begin_s, end_s))
         days.append(DaySums(day=day.isoformat(), sums=sums, peak=account.peak))
@@ -86,14 +78,10 @@ def month_of(look: Look, home: Home, month: date, today: date) -> Month:
     )
 
 
-def flows_between(look: Look, home: Home, since_s: int, until_s: int) -> Iterator[Flow]:
-    """The slots that start within a time, as far as their sums are known."""
-    return flows(look.slots.sums(since_s, until_s, home.roles.parts), home.roles)
-
-
 def span_account(look: Look, home: Home, since_s: int, until_s: int) -> Account:
     """The slots that start within a time, added up."""
-    return account_of(flows_between(look, home, since_s, until_s), home.roles, home.slot_s)
+    rows = look.slots.sums(since_s, until_s, home.roles.parts)
+    return account_of(flows(rows, home.roles), home.roles, home.slot_s)
 
 
 def span_sums(look: Look, home: Home, since_s: int, until_s: int) -> Sums:
@@ -119,12 +107,20 @@ def states_between(
     that is owed it.
     """
     found: dict[tuple[object, int], str] = {}
-    for destination in reversed(home.destinations):
+    for destination in reversed(destinations_of(look, home)):
         found.update(
             ((subject, start_s), STATE_LETTER[state])
             for subject, start_s, state in look.outbox.states(destination, since_s, until_s)
         )
     return found
+
+
+def destinations_of(look: Look, home: Home) -> list[str]:
+    """To whom something is owed, the exchange first; then those to whom something was owed once,
+    and who are not configured any more.
+    """
+    known = look.outbox.destinations()
+    return [*home.destinations, *(name for name in known if name not in home.destinations)]
 
 
 def _asset_column(

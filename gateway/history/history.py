@@ -18,16 +18,19 @@ from gateway.history.answers import (
     Month,
     Node,
     Now,
+    Peak,
     Problem,
     SlotStory,
 )
 from gateway.history.archive import Archive
+from gateway.history.day_accounts import DayAccounts
 from gateway.history.days import day_of, month_of
 from gateway.history.home import Home
 from gateway.history.now import (
     PeakBefore,
     Today,
     exchange_of,
+    highest,
     meters_of,
     nodes_of,
     now_of,
@@ -64,7 +67,8 @@ class History:
         self._archive = Archive(path, home.slot_s, masked)
         self._max_gap_s = max_gap_s
         self._undated = undated
-        self._peak_before: PeakBefore | None = None
+        self._days = DayAccounts(home, self._archive.ask)
+        self._known_peak: PeakBefore | None = None
 
     def problems(self, report: Report) -> list[Problem]:
         """What a person should know of this report, the worst first."""
@@ -81,10 +85,8 @@ class History:
         report = self._report()
         problems = self.problems(report)
         try:
-            today = await self._ask(
-                lambda look: today_of(look, self.home, report.now_s, self._peak_before)
-            )
-            self._peak_before = today.before
+            before = await self._peak_before(report.now_s)
+            today = await self._ask(lambda look: today_of(look, self.home, report.now_s, before))
         except Refusal as error:
             today = Today()
             problems.append(_unread(error))
@@ -99,7 +101,9 @@ class History:
     async def month(self, month: date) -> Month:
         """The local month that a day lies in."""
         today = self.today()
-        return await self._ask(lambda look: month_of(look, self.home, month, today))
+        days = [day for day in self.home.days(*self.home.month_span(month)) if day <= today]
+        accounts = await self._days.of(days, today)
+        return await self._ask(lambda look: month_of(look, self.home, month, accounts))
 
     async def slot(self, asset: str, start_s: int) -> SlotStory:
         """Why a slot of an asset (its UUID or name) is what it is."""
@@ -141,6 +145,16 @@ class History:
     def today(self) -> date:
         """The local day that it is."""
         return self.home.day_of(self._report().now_s)
+
+    async def _peak_before(self, now_s: float) -> Peak | None:
+        """The highest slot of the month before today. Raises Refusal."""
+        today = self.home.day_of(now_s)
+        if self._known_peak is None or not self._known_peak.is_of(today, now_s):
+            month = [today.replace(day=n) for n in range(1, today.day)]
+            accounts = await self._days.of(month, today)
+            peak = highest(account.peak for account in accounts.values())
+            self._known_peak = PeakBefore(today, now_s, peak)
+        return self._known_peak.peak
 
     async def _ask(self, question: Callable[[Look], T]) -> T:
         return await self._archive.ask(question)

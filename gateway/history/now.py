@@ -139,17 +139,13 @@ def _node(key: str, title: str, role: Role, parts: Sequence[tuple[int, _Power]])
 class PeakBefore(msgspec.Struct, frozen=True):
     """The highest slot of a month before a day: it hardly changes, and takes a month to look up."""
 
-    month_s: int
-    day_s: int
+    day: date
     looked_s: float
     peak: Peak | None
 
-    def is_of(self, month_s: int, day_s: int, now_s: float) -> bool:
+    def is_of(self, day: date, now_s: float) -> bool:
         """Whether it is of this day, and not too old."""
-        return (self.month_s, self.day_s) == (
-            month_s,
-            day_s,
-        ) and 0 <= now_s - self.looked_s < PEAK_S
+        return self.day == day and 0 <= now_s - self.looked_s < PEAK_S
 
 
 class Today(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,28 +155,26 @@ class Today(msgspec.Struct, frozen=True, kw_only=True):
     yesterday_by_now: Sums = Sums()
     peak: Peak | None = None
     has_slots: bool = True
-    before: PeakBefore | None = None
 
 
-def today_of(look: Look, home: Home, now_s: float, known: PeakBefore | None) -> Today:
-    """The day so far, the day before until the same time, and the month's highest slot. `known`:
-    what is known of the month before today.
+def highest(peaks: Iterable[Peak | None]) -> Peak | None:
+    """The first of the highest; None where none is known."""
+    return max(filter(None, peaks), key=lambda peak: peak.power_w, default=None)
+
+
+def today_of(look: Look, home: Home, now_s: float, before: Peak | None) -> Today:
+    """The day so far, the day before until the same time, and the month's highest slot. `before`:
+    that of the month before today.
     """
     today = home.day_of(now_s)
     begin_s, end_s = home.span(today)
     before_s, _ = home.span(today - timedelta(days=1))
     by_now_s = int(home.yesterday_s(now_s) // home.slot_s) * home.slot_s
-    month_s, _ = home.month_span(today)
-    if known is None or not known.is_of(month_s, begin_s, now_s):
-        before = span_account(look, home, month_s, begin_s).peak
-        known = PeakBefore(month_s, begin_s, now_s, before)
     account = span_account(look, home, begin_s, end_s)
-    peaks = [account.peak, known.peak]
     return Today(
-        before=known,
         sums=account.sums(closed(home, look.slots.starts(), begin_s, end_s)),
         yesterday_by_now=span_sums(look, home, before_s, by_now_s),
-        peak=max(filter(None, peaks), key=lambda peak: peak.power_w, default=None),
+        peak=highest((before, account.peak)),
         has_slots=look.slots.starts() is not None,
     )
 

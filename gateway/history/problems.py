@@ -181,13 +181,13 @@ def _destination(
         why = next(reversed(each.refuses.values()), "") or each.last_error
         facts |= {"reason": why}
         yield _of(each, "refuses_all", "bad", each.refusing_since_s, facts)
-    elif _is_away(report, each):
+    elif _is_away(report, each) or (_fails(each) and _waits_long(report, each)):
         loses = each.name in undated
         kind = "exchange_away_losing" if loses else "exchange_away"
         yield _of(each, kind, "bad" if loses else "warn", each.last_success_s, facts)
     if each.disputed:
         yield _of(each, "disputed", "warn", None, {"count": float(each.disputed)})
-    if each.sent and each.verdicts.startswith(NOT_HEARD):
+    if each.sent and each.verdicts.startswith(NOT_HEARD) and _waits_long(report, each):
         yield _of(each, "verdicts_not_heard", "warn", None, {"reason": each.verdicts})
     for name, why in sorted(each.unheard.items()):
         yield _of(each, "asset_not_heard", "warn", None, {"asset": name, "reason": why})
@@ -214,6 +214,19 @@ def _is_away(report: Report, part: Part) -> bool:
     if part.healthy(report.now_s, report.started_s):
         return False
     return part.last_success_s is not None or report.now_s - report.started_s > PATIENCE_S
+
+
+def _fails(each: DestinationReport) -> bool:
+    """Whether it was tried last in vain."""
+    return each.state == "retrying"
+
+
+def _waits_long(report: Report, each: DestinationReport) -> bool:
+    """Whether a slot is still owed a whole slot after it closed: what mends itself sooner is no
+    news. (That it was not heard for too long, `_is_away`, is known a slot later.)
+    """
+    oldest_s = each.oldest_undelivered_s
+    return oldest_s is not None and report.now_s >= oldest_s + 2 * report.slot_length_s
 
 
 def _slots(report: Report) -> Iterator[Problem]:

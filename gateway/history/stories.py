@@ -17,7 +17,7 @@ from gateway.history.answers import (
     Term,
 )
 from gateway.history.balance import wh
-from gateway.history.days import of_meters, span_sums
+from gateway.history.days import destinations_of, of_meters, span_sums
 from gateway.history.home import Home
 from gateway.history.refusals import NotThere
 from gateway.ledger.rules import STALE_INTERVALS
@@ -56,7 +56,7 @@ def slot_story(look: Look, home: Home, asset: Asset, start_s: int) -> SlotStory:
     settled = kept or of_meters(asset, slots)
     deliveries = [
         owed
-        for destination in (*home.destinations, *_former(look, home))
+        for destination in destinations_of(look, home)
         for kind in ("measurement", "forecast")
         for owed in look.outbox.revisions(destination, asset.uuid, start_s, kind)
     ]
@@ -93,11 +93,6 @@ def slot_story(look: Look, home: Home, asset: Asset, start_s: int) -> SlotStory:
         earlier_s=look.slots.start_before(start_s),
         later_s=look.slots.start_from(start_s + 1),
     )
-
-
-def _former(look: Look, home: Home) -> list[str]:
-    """Destinations that were owed something once, and are not configured any more."""
-    return [name for name in look.outbox.destinations() if name not in home.destinations]
 
 
 def _concerns(asset: Asset, slots: Iterable[Slot]) -> bool:

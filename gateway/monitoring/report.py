@@ -404,6 +404,8 @@ class Report:
     """None where there is none."""
     warnings: list[str] = field(default_factory=list)
     """What has to be changed in the configuration before the next version."""
+    zone: str = ""
+    """The site's time zone, as in the IANA database; empty where a version before did not say."""
 
     @property
     def verdict(self) -> Verdict:

@@ -149,6 +149,7 @@ class Reporter:
         return Report(
             version=__version__,
             site=self._settings.site,
+            zone=str(self._settings.timezone.name),
             now_s=now_s,
             started_s=now_s - self._up_s,
             slot_length_s=int(self._settings.market.slot),  # JSON knows plain numbers only

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID
 
 from gateway.energy.assets import Direction
 from gateway.energy.slot import DIRECTIONS
 
 Kind = Literal["measurement", "forecast"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 EXCHANGE = "exchange"
 """The destination that `exchange:` in gateway.yaml stands for; what was owed before there were

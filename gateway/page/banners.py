@@ -144,6 +144,8 @@ def _well(now: Now, words: Words) -> str:
     parts = []
     if now.accepted_until_s is not None:
         parts.append(words("mood.accepted", clock=words.moment(now.accepted_until_s)))
+        if now.behind:
+            parts.append(words("mood.behind", titles=words.listed(now.behind)))
     if now.meters:
         parts.append(words("mood.meters", n=now.meters, heard=now.meters_heard))
     else:

@@ -2,8 +2,13 @@
    attributes where they stand, so that what is selected, focused or opened stays so. */
 "use strict";
 (function () {
-  var body = document.body, live = body.dataset && body.dataset.live;
-  if (!live || !window.EventSource || !window.fetch || !window.AbortController) return;
+  var body = document.body, live = body.getAttribute("data-live");
+  if (!live) return;
+  if (!window.EventSource || !window.fetch || !window.AbortController) {
+    /* An old browser: what it shows must not grow old either. */
+    setInterval(function () { if (!document.hidden) location.reload(); }, 60000);
+    return;
+  }
 
   var QUIET_MS = 5500, ANSWER_MS = 3000, POLL_MS = 10000, LEAST_MS = 2000, MOST_FAILURES = 3;
   var stream = null, failures = 0, isGone = false, isAsking = false, isDue = false, refusals = 0;

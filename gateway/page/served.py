@@ -33,6 +33,7 @@ from gateway.monitoring.report import Report
 from gateway.page.frame import WITH_SLASH, Reader
 from gateway.page.login import let_in, let_out, token_in
 from gateway.page.markup import Markup
+from gateway.page.style import with_plain_colours
 from gateway.page.words import spoken, words_for
 
 _HERE = Path(__file__).parent
@@ -102,7 +103,7 @@ class ServedPages:
         self._report = report
         self._about = about
         self._door = door
-        self._style = _static("style.css", "text/css; charset=utf-8")
+        self._style = _static("style.css", "text/css; charset=utf-8", with_plain_colours)
         self._script = _static("script.js", "text/javascript; charset=utf-8")
         self._policy = _policy()
 
@@ -311,8 +312,8 @@ def _notice() -> Any:
     return import_module("gateway.page.pages.notice")
 
 
-def _static(name: str, content_type: str) -> _Static:
-    body = (_HERE / name).read_bytes()
+def _static(name: str, content_type: str, made: Callable[[str], str] = str) -> _Static:
+    body = made((_HERE / name).read_text(encoding="utf-8")).encode()
     digest = hashlib.sha256(body).hexdigest()[:16]
     return _Static(f"static/{digest}{Path(name).suffix}", body, content_type)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from gateway.store.asset_slot_table import AssetSlotTable
 from gateway.store.database import Database
+from gateway.store.deliverer_table import DelivererTable
 from gateway.store.errors import Damaged, StoreError, explained
 from gateway.store.event_table import EventTable
 from gateway.store.file import connect_as_it_is
@@ -44,7 +45,7 @@ class Look:
         self.slots = SlotTable(database, counts=False)
         self.asset_slots = AssetSlotTable(database)
         self.events = EventTable(database)
-        self.outbox = OutboxTable(database)
+        self.outbox = OutboxTable(database, DelivererTable(database))
         self.outbox.masked = masked
         self.masked = masked
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from gateway.energy.slot import Event
 from gateway.outbox.item import Item
 from gateway.outbox.owed import (
+    BY_FLEET,
     MAX_ANSWER_CHARACTERS,
     Backlog,
     Confirmations,
@@ -19,6 +20,7 @@ from gateway.outbox.owed import (
 from gateway.store.accepted_marks import AcceptedMarks
 from gateway.store.behind import apply_marks
 from gateway.store.database import Database
+from gateway.store.deliverer_table import DelivererTable
 from gateway.store.held_rows import confirm, dispute, forecasts_uwh, leave, owe_once_more
 from gateway.store.rows import (
     OWED_LIST,
@@ -50,9 +52,15 @@ class DestinationOutbox:
     """The outbox of one destination. Each method that asks or writes may raise StoreError."""
 
     def __init__(
-        self, database: Database, destination: str, marks: Callable[[], AcceptedMarks]
+        self,
+        database: Database,
+        destination: str,
+        marks: Callable[[], AcceptedMarks],
+        deliverers: DelivererTable | None = None,
     ) -> None:
+        """`deliverers`: where a fleet may deliver some of the slots."""
         self._database = database
+        self._deliverers = deliverers
         self.destination = destination
         self._marks = marks
         self._data_version: int | None = None
@@ -78,12 +86,14 @@ class DestinationOutbox:
 
     def due(self, now_s: float, *, since_s: int | None, limit: int) -> list[Owed]:
         """Pending items whose window is open, oldest slot first, of each slot the newest revision
-        only; with `since_s` only slots that start then or later.
+        only; with `since_s` only slots that start then or later. What the fleet delivers is not
+        due here.
         """
+        not_the_fleets = self._deliverers.not_the_fleets if self._deliverers else ""
         rows = self._database.rows(
             f"""SELECT {OWED_LIST} FROM {_PENDING}
                 WHERE destination = ? AND state = 'pending' AND slot_s >= ? AND opens_s <= ?
-                AND (closes_s IS NULL OR closes_s > ?) AND NOT {REPLACED}
+                AND (closes_s IS NULL OR closes_s > ?) AND NOT {REPLACED}{not_the_fleets}
                 ORDER BY slot_s LIMIT ?""",  # noqa: S608
             *(self.destination, 0 if since_s is None else since_s, now_s, now_s, limit),
         )
@@ -196,6 +206,32 @@ class DestinationOutbox:
                        AND revision < ? AND state IN ('pending', 'sent')""",
                     [(now_s, item.revision, *key_of(item)) for item in items if item.revision],
                 )
+
+    def hand_over(self, items: Sequence[Item], why_not: str, now_s: float) -> None:
+        """The fleet has these, and its word is awaited. When they were sent last stays open, so
+        that no word of the exchange itself is waited for. Inside a transaction.
+        """
+        self._mark(items)
+        self._windows = None
+        self._database.connection.executemany(
+            f"""UPDATE outbox SET state = 'sent', reason = ?, decided_s = NULL, answer = ?,
+                first_sent_s = coalesce(first_sent_s, ?), attempts = attempts + 1
+                WHERE {THIS_ITEM} AND state = 'pending'""",  # noqa: S608
+            [(why_not, BY_FLEET, now_s, *key_of(item)) for item in items],
+        )
+
+    @property
+    def owes_itself(self) -> bool:
+        """Whether something is pending, or its answer awaited, that no fleet delivers."""
+        not_the_fleets = self._deliverers.not_the_fleets if self._deliverers else ""
+        return bool(
+            self._database.one(
+                f"SELECT EXISTS (SELECT 1 FROM {_PENDING} WHERE destination = ? "  # noqa: S608
+                f"AND state = 'pending'{not_the_fleets}) OR EXISTS (SELECT 1 FROM {_SENT} "
+                "WHERE destination = ? AND state = 'sent' AND last_sent_s IS NOT NULL)",
+                *(self.destination, self.destination),
+            )
+        )
 
     def _mark(self, items: Sequence[Item]) -> None:
         """Note outside the file what is accepted, and with it what is about to be. What was sent

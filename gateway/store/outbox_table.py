@@ -9,11 +9,12 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from gateway.outbox.item import Item, Kind, Subject
+from gateway.outbox.item import EXCHANGE, KINDS, Item, Kind, Subject
 from gateway.outbox.owed import Owed
 from gateway.store.accepted_marks import AcceptedMarks
 from gateway.store.behind import ASSUMED, look_whether_behind
 from gateway.store.database import Database
+from gateway.store.deliverer_table import DelivererTable
 from gateway.store.destination_outbox import DestinationOutbox
 from gateway.store.rows import (
     OWED_LIST,
@@ -30,8 +31,9 @@ from gateway.store.rows import (
 class OutboxTable:
     """What is owed, on disk. Each method that asks or writes may raise StoreError."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, deliverers: DelivererTable) -> None:
         self._database = database
+        self._deliverers = deliverers
         self._of: dict[str, DestinationOutbox] = {}
         self.masked: Callable[[str], str] = str
         """What a reason is shown through: an earlier version may have kept what an exchange
@@ -63,8 +65,9 @@ class OutboxTable:
     def of(self, destination: str) -> DestinationOutbox:
         """What one destination is owed; always the same object."""
         if destination not in self._of:
+            deliverers = self._deliverers if destination == EXCHANGE else None
             self._of[destination] = DestinationOutbox(
-                self._database, destination, lambda: self.marks
+                self._database, destination, lambda: self.marks, deliverers
             )
         return self._of[destination]
 
@@ -129,6 +132,15 @@ class OutboxTable:
         )
         return map(owed_of, rows)
 
+    def pending_at(self, slot_s: int, kind: Kind) -> list[Owed]:
+        """What the exchange is owed for that slot, and neither it nor the fleet has."""
+        rows = self._database.rows(
+            f"SELECT {OWED_LIST} FROM outbox WHERE destination = ? AND slot_s = ? AND kind = ? "  # noqa: S608
+            "AND state = 'pending' ORDER BY subject, revision",
+            *(EXCHANGE, slot_s, kind),
+        )
+        return [owed_of(row) for row in rows]
+
     def sent_forecasts(
         self, destination: str, since_s: int, until_s: int
     ) -> dict[tuple[UUID, int], int]:
@@ -188,6 +200,49 @@ class OutboxTable:
                 )
                 found += (owed_of(row).item for row in rows)
         return found
+
+    # --- what the fleet delivers --------------------------------------------------------------
+
+    def hand_over(self, slots_s: Sequence[int], why_not: str, now_s: float) -> None:
+        """The fleet has what the exchange is owed for these slots: its word is awaited. `why_not`:
+        its collector refuses (some of) it. Inside a transaction.
+        """
+        exchange = self.of(EXCHANGE)
+        for slot_s in slots_s:
+            items = [owed.item for kind in KINDS for owed in self.pending_at(slot_s, kind)]
+            if items:
+                exchange.hand_over(items, why_not, now_s)
+
+    def newest_slot_s(self, destination: str, until_s: float) -> int | None:
+        """Start of the newest slot until then that something is on record for."""
+        newest_s: int | None = self._database.one(
+            "SELECT max(slot_s) FROM outbox WHERE destination = ? AND slot_s <= ?",
+            *(destination, until_s),
+        )
+        return newest_s
+
+    def unspoken(self, before_s: float, limit: int) -> list[int]:
+        """Starts of slots before then of which the fleet has something that it has said nothing of,
+        oldest first.
+        """
+        rows = self._database.rows(
+            "SELECT DISTINCT slot_s FROM outbox INDEXED BY outbox_sent WHERE destination = ? "
+            "AND state = 'sent' AND last_sent_s IS NULL AND slot_s < ? ORDER BY slot_s LIMIT ?",
+            *(EXCHANGE, before_s, limit),
+        )
+        return [slot_s for (slot_s,) in rows]
+
+    def take_back(self) -> None:
+        """What the fleet has and has said nothing of is owed by this gateway itself. Inside a
+        transaction.
+        """
+        self.forget()
+        self._database.connection.execute(
+            "UPDATE outbox INDEXED BY outbox_sent "
+            "SET state = 'pending', reason = '', answer = NULL "
+            "WHERE destination = ? AND state = 'sent' AND last_sent_s IS NULL",
+            (EXCHANGE,),
+        )
 
     # --- what a person looks at and decides -------------------------------------------------------
 

@@ -4,6 +4,7 @@ from gateway.store.asset_slot_table import AssetSlotTable
 from gateway.store.change_table import ChangeTable
 from gateway.store.counter_table import CounterTable
 from gateway.store.database import Database
+from gateway.store.deliverer_table import DelivererTable
 from gateway.store.event_table import EventTable
 from gateway.store.forecast_state_table import ForecastStateTable
 from gateway.store.grid_fee_table import GridFeeTable
@@ -26,8 +27,9 @@ class Tables:
         self.asset_slots = AssetSlotTable(database)
         self.forecast_states = ForecastStateTable(database)
         self.unallocated = UnallocatedTable(database)
-        self.outbox = OutboxTable(database)
-        self.changes = ChangeTable(database)
+        self.deliverers = DelivererTable(database)
+        self.outbox = OutboxTable(database, self.deliverers)
+        self.changes = ChangeTable(database, self.deliverers, self.outbox)
         self.grid_fees = GridFeeTable(database)
         self.events = EventTable(database)
         self.integrity = IntegrityCheck(database)

@@ -5,6 +5,7 @@ here are on its loopback.
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -51,14 +52,34 @@ class Machine:
     def run(self, *words: str, code: int | None = 0, within_s: float = 300.0) -> str:
         """What a command in it says on both its outputs. None: any exit code will do."""
         done = subprocess.run(
-            ["nsenter", "-t", str(self._leader), "-a", "env", "-i", "HOME=/root", "LC_ALL=C.UTF-8",
-             "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", *words],
+            [*self._enter(), *words],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
             timeout=within_s,
         )  # fmt: skip
         if code is not None and done.returncode != code:
             raise AssertionError(f"{' '.join(words)}: {done.returncode}\n{done.stdout}")
         return done.stdout
+
+    def _enter(self) -> Sequence[str]:
+        return (
+            *("nsenter", "-t", str(self._leader), "-a", "env", "-i", "HOME=/root"),
+            *("LC_ALL=C.UTF-8", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"),
+            "DEBIAN_FRONTEND=noninteractive",
+        )
+
+    @contextlib.contextmanager
+    def person(self, line: str) -> "Iterator[Person]":
+        """Somebody who types that line at a terminal of it, and answers what it asks."""
+        words = [*self._enter(), "script", "--quiet", "--flush", "--return", "--command", line]
+        process = subprocess.Popen(
+            [*words, "/dev/null"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            yield Person(process)
+        finally:
+            process.kill()
+            process.communicate()
 
     def cut_the_power(self) -> None:
         """Everything in it ends at this moment. What it had written stays: the disk of this machine
@@ -90,6 +111,52 @@ class Machine:
         shutil.copy(deb, self.root / "root" / deb.name)
         offline = ["-o", "Acquire::http::Proxy=http://127.0.0.1:9", "--no-install-recommends"]
         return self.run("apt-get", "install", "-y", *offline, f"/root/{deb.name}", code=code)
+
+
+class Person:
+    """Somebody at a terminal."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self.heard = ""
+        self._process = process
+        self._attended = 0
+
+    def answers(self, question: str, answer: str) -> None:
+        """Waits for a question, and answers it. Raises AssertionError where it is never asked."""
+        self.hears(question)
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{answer}\n".encode())
+        self._process.stdin.flush()
+
+    def hears(self, text: str) -> None:
+        """Waits until it has said this since the last time. Raises AssertionError."""
+        self.hears_one_of(text)
+
+    def hears_one_of(self, *texts: str, within_s: float = 120.0) -> str:
+        """Waits until it has said the first of these. Raises AssertionError."""
+        until_s = time.monotonic() + within_s
+        while True:
+            places = {self.heard.find(text, self._attended): text for text in texts}
+            if found := [place for place in places if place >= 0]:
+                text = places[min(found)]
+                self._attended = min(found) + len(text)
+                return text
+            if not self._listens(until_s - time.monotonic()):
+                raise AssertionError(f"never said {' or '.join(texts)}: {self.heard}")
+
+    def _listens(self, within_s: float) -> bool:
+        """For what it says next. False where it has ended, or says nothing any more."""
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, within_s))
+        said = os.read(self._process.stdout.fileno(), 65536) if ready else b""
+        self.heard += said.decode(errors="replace")
+        return bool(said)
+
+    def code(self) -> int:
+        """Waits until it has ended. Returns its exit code."""
+        while self._listens(60):
+            pass
+        return self._process.wait(60)
 
 
 def fresh(suite: str, folder: Path) -> Path:

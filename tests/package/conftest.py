@@ -25,7 +25,8 @@ def new_checkout(required_tool: Callable[[str], str]) -> Callable[[Path], Checko
         (folder / "gateway/cli").mkdir()
         (folder / "gateway/__init__.py").write_text("MADE_S = 1_767_225_600.0\n")
         shutil.copy(PROGRAM, folder / "gateway/cli/entry.py")
-        (folder / "systemd/debian/wheels.sha256").write_text("")
+        for name in ("wheels", "sources"):
+            (folder / f"systemd/debian/{name}.sha256").write_text("")
 
         checkout = Checkout(folder)
         checkout.add_migration(1)

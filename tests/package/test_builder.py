@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tarfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import util
 from io import BytesIO
 from pathlib import Path
@@ -21,14 +21,16 @@ pytestmark = pytest.mark.xdist_group("package")
 
 
 @pytest.fixture(scope="module")
-def builder() -> ModuleType:
+def builder() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(ROOT / ".ci"))
     spec = util.spec_from_file_location("package_builder", ROOT / ".ci" / "package.py")
     assert spec is not None
     assert spec.loader is not None
     module = util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    return module
+    yield module
+    sys.path.remove(str(ROOT / ".ci"))
 
 
 def files_of(deb: Path) -> dict[str, tarfile.TarInfo]:
@@ -106,6 +108,7 @@ def refusal(checkout: Checkout, architecture: str = "amd64") -> str:
 def test_where_there_are_no_wheels_it_says_which_and_what_to_do(checkout: Checkout) -> None:
     said = refusal(checkout, "armhf")
     assert "no wheels for armhf of: quick 2.0 for Python 3.11; quick 2.0 for Python 3.13" in said
+    assert "sources.sha256 lists no sources of them" in said
     assert "pip wheel" in said
     assert "plain" not in said
 
@@ -126,6 +129,14 @@ def test_compiled_parts_of_another_machine_are_refused(checkout: Checkout) -> No
     assert "core.abi3.so is not for amd64" in refusal(checkout)
 
 
+def test_compiled_parts_for_a_newer_debian_are_refused(checkout: Checkout) -> None:
+    """And what is glibc's own, which a static libm asks of it."""
+    code = elf(AMD64) + b"\0libm.so.6\0GLIBC_2.4\0GLIBC_2.38\0GLIBC_PRIVATE\0GLIBC_2.2.5\0"
+    checkout.add_wheel("odd-1-cp311-abi3-manylinux_2_17_x86_64.whl", {"odd/core.abi3.so": code})
+    said = refusal(checkout)
+    assert "core.abi3.so needs GLIBC_2.38, GLIBC_PRIVATE, which Debian 12 has not" in said
+
+
 def test_wheels_that_disagree_are_refused(checkout: Checkout) -> None:
     checkout.add_wheel("rival-1-py3-none-any.whl", {"plain/__init__.py": b"x = 2\n"})
     assert "have different plain/__init__.py" in refusal(checkout)
@@ -143,6 +154,14 @@ def test_the_list_of_wheels_has_what_the_project_needs(builder: ModuleType) -> N
             for line in project["dependencies"]:
                 wanted = Requirement(line)
                 assert wanted.specifier.contains(found[wanted.name.lower()]), line
+
+
+def test_what_has_no_wheel_for_armhf_is_compiled_from_listed_sources(builder: ModuleType) -> None:
+    wheels = builder.read_lock(builder.LOCK.read_text())
+    sources = {each.key for each in builder.read_lock(builder.SOURCES.read_text())}
+    without = list(builder.without_wheel(builder.ARCHITECTURES["armhf"], wheels))
+    assert {(name, number) for name, number, _ in without} == sources
+    assert {name for name, _ in sources} == set(sys.modules["cross"].PARTS)
 
 
 def test_the_program_starts_with_the_pythons_of_the_package(builder: ModuleType) -> None:

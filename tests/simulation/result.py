@@ -7,6 +7,7 @@ from uuid import UUID
 
 from gateway.delivery.simulated.exchange import StrictExchange
 from gateway.site import config
+from tests.simulation.community import Community
 from tests.simulation.machine import Boot
 from tests.simulation.markets import Markets
 from tests.simulation.scenario import Scenario
@@ -67,3 +68,5 @@ class RunResult:
     starts: int
     crashes: list[str]
     faults: FaultLog
+    community: Community | None = None
+    """The fleet that the gateway belongs to, if it does."""

@@ -21,6 +21,7 @@ from gateway.app import Gateway
 from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.operator.loading import load
 from gateway.timing.clock import Clock
+from tests.simulation.community import Community, connects
 from tests.simulation.disk import Disk
 from tests.simulation.faults import APPLY
 from tests.simulation.home import ASSETS, SimulatedHome, write_folder, write_site
@@ -78,6 +79,9 @@ class World:
         self.machine = Machine(
             loop, self.time, partial(_uuid, ids), scenario.trust, scenario.synchronised_after
         )
+        self.community: Community | None = None
+        if scenario.fleet:
+            self.community = Community(Random(f"fleet {scenario.seed}"), self.time.s)
         others = OtherPrograms(self.settings.buffer_path)
         self.process = Process(loop, disk, others, Network(self.exchange), self._gateway)
 
@@ -101,13 +105,14 @@ class World:
             )
             life = group.create_task(self.process.live())
             ticking = group.create_task(self._tick())
+            collecting = group.create_task(self._collect())
             for event in self.scenario.happens:
                 self.later(event.at, partial(self.apply_fault, event))
 
             await asyncio.sleep(self.scenario.lasts)
             await self.process.stop()
             self.process.others.end()
-            for task in (pushing, life, ticking):
+            for task in (pushing, life, ticking, collecting):
                 task.cancel()
             await self.exchange.hang_up()
         return self._result()
@@ -116,6 +121,11 @@ class World:
         """The exchange's engine, where somebody hears it."""
         if self.scenario.verdicts or self.scenario.grid_operator:
             await self.exchange.tick()
+
+    async def _collect(self) -> None:
+        """The fleet's server, where there is one."""
+        if self.community is not None:
+            await self.community.run()
 
     def configure(self, scenario: Scenario) -> None:
         """Somebody edits gateway.yaml, so that it is as for that scenario. It counts from the next
@@ -144,6 +154,7 @@ class World:
             Clock(self.scenario.trust, self.machine.sources(), made_s=MADE_S),
             open_a_line=self._open_line,
             transport=network,
+            mqtt=connects(self.community, lambda: network.severed) if self.community else None,
             rng=Random(self.rng.random()),
         )
 
@@ -165,6 +176,7 @@ class World:
             starts=self.process.starts,
             crashes=self.process.crashes,
             faults=self.fault_log,
+            community=self.community,
         )
 
 

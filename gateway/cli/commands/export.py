@@ -23,6 +23,8 @@ from gateway.cli.tables import (
 from gateway.cli.terminal import add_period, assets_named, reading, settings_of
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from gateway.site.settings import Asset, Settings
     from gateway.store.buffer import Buffer
 
@@ -143,14 +145,15 @@ def run(args: argparse.Namespace) -> int:
         if args.what == "profile":
             return 0 if _write_profile(args, settings, assets, buffer) else 1
         columns: Sequence[str]
+        period = buffer, since_s, until_s, settings.timezone.zone
         if args.what == "samples":
             columns, rows = _sample_rows(args, assets, buffer)
         elif args.what == "forecasts":
-            columns, rows = FORECAST_COLUMNS, _forecast_rows(assets, buffer, since_s, until_s)
+            columns, rows = FORECAST_COLUMNS, _forecast_rows(assets, *period)
         elif args.meters:
-            columns, rows = METER_COLUMNS, _meter_rows(args, assets, buffer, since_s, until_s)
+            columns, rows = METER_COLUMNS, _meter_rows(args, assets, *period)
         else:
-            columns, rows = ASSET_COLUMNS, _asset_rows(args, assets, buffer, since_s, until_s)
+            columns, rows = ASSET_COLUMNS, _asset_rows(args, assets, *period)
         count = write_table(args.output, columns, rows, force=args.force)
     print(f"{args.output}: {count} {args.what}", file=sys.stderr)
     return 0
@@ -195,6 +198,7 @@ def _asset_rows(
     buffer: "Buffer",
     since_s: int,
     until_s: int,
+    zone: "tzinfo",
 ) -> Iterator[Row]:
     wanted = {asset.uuid for asset in assets}
     found = asset_slots(
@@ -205,7 +209,7 @@ def _asset_rows(
     )
     for slot in _watched(found, lambda s: s.start_s, until_s):
         if args.asset is None or slot.asset in wanted:
-            yield asset_row(slot)
+            yield asset_row(slot, zone)
 
 
 def _meter_rows(
@@ -214,21 +218,22 @@ def _meter_rows(
     buffer: "Buffer",
     since_s: int,
     until_s: int,
+    zone: "tzinfo",
 ) -> Iterator[Row]:
     devices = {device for asset in assets for device in asset.energy.devices}
     for slot in _watched(buffer.slots(since_s, until_s), lambda s: s.start_s, until_s):
         if args.asset is None or slot.device in devices:
-            yield meter_row(slot)
+            yield meter_row(slot, zone)
 
 
 def _forecast_rows(
-    assets: "Sequence[Asset]", buffer: "Buffer", since_s: int, until_s: int
+    assets: "Sequence[Asset]", buffer: "Buffer", since_s: int, until_s: int, zone: "tzinfo"
 ) -> Iterator[Row]:
     """One asset after the other."""
     for asset in assets:
         found = slots_beside(buffer, asset.uuid, since_s, until_s)
         for each in _watched(found, lambda b: b.slot.start_s, until_s):
-            yield beside_row(each, asset.name)
+            yield beside_row(each, asset.name, zone)
 
 
 def _sample_rows(

@@ -401,7 +401,7 @@ def _show(device: "Device", reading: "Reading", taken_s: float, as_json: bool) -
     number = f", serial number {reading.serial_number}" if reading.serial_number else ""
     print(f"{device.name}: {device.profile.maker} {device.profile.model}{number}")
     print(
-        f"{utc_text(taken_s)} ({local_text(taken_s)}), as the meter shows it"
+        f"{utc_text(taken_s)} ({local_text(taken_s, None)}), as the meter shows it"
         + (" (invert: true turns it round)" if device.invert else "")
     )
     if reading.meter_utc_s is not None:

@@ -4,6 +4,7 @@ import argparse
 import csv
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.cli.tables import (
@@ -21,6 +22,8 @@ from gateway.cli.tables import (
 from gateway.cli.terminal import add_period, json_text, print_table, reading, settings_of
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from gateway.energy.slot import Slot
     from gateway.site.settings import Settings
     from gateway.store.buffer import Buffer
@@ -75,14 +78,17 @@ def _count(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     """Returns 0, also where there is nothing to show."""
     settings = settings_of(args)
+    zone = settings.timezone.zone
     with reading(settings) as buffer:
         since_s, until_s = _period(args, settings, buffer)
         if args.meters:
             meter_slots = buffer.slots(since_s, until_s)
             if args.json or args.csv:
-                _for_programs(METER_COLUMNS, map(meter_row, meter_slots), args.json)
+                _for_programs(
+                    METER_COLUMNS, map(partial(meter_row, zone=zone), meter_slots), args.json
+                )
             else:
-                _meter_table(meter_slots)
+                _meter_table(meter_slots, zone)
         else:
             found = asset_slots(
                 buffer.slots(since_s, until_s),
@@ -91,9 +97,9 @@ def run(args: argparse.Namespace) -> int:
                 buffer.asset_slots(since_s, until_s),
             )
             if args.json or args.csv:
-                _for_programs(ASSET_COLUMNS, map(asset_row, found), args.json)
+                _for_programs(ASSET_COLUMNS, map(partial(asset_row, zone=zone), found), args.json)
             else:
-                _asset_table(found)
+                _asset_table(found, zone)
                 _say_what_is_learned(settings, buffer)
                 _say_what_accepted_means(settings)
         count, energy_uwh = buffer.unallocated_total()
@@ -173,7 +179,7 @@ def _for_programs(columns: Sequence[str], rows: Iterable[Row], as_json: bool) ->
     writer.writerows(rows)
 
 
-def _asset_table(found: Iterable[AssetSlotRow]) -> None:
+def _asset_table(found: Iterable[AssetSlotRow], zone: "tzinfo") -> None:
     columns = [
         "slot (UTC)",
         "local time",
@@ -188,19 +194,19 @@ def _asset_table(found: Iterable[AssetSlotRow]) -> None:
         "delivery",
         "reason",
     ]
-    rows = list(_blanked(_asset_cells(found)))
+    rows = list(_blanked(_asset_cells(found, zone)))
     spare = ["doubts", "coverage", "local time", "reason", "± Wh", "forecast", "kind", "quality"]
     print_table(columns, rows, right=["Wh", "± Wh", "forecast", "coverage"], spare=spare)
     _say_if_empty(rows)
 
 
-def _asset_cells(found: Iterable[AssetSlotRow]) -> Iterator[list[str]]:
+def _asset_cells(found: Iterable[AssetSlotRow], zone: "tzinfo") -> Iterator[list[str]]:
     for slot in found:
         negative = "" if slot.raw_uwh is None else f" [{wh_text(slot.raw_uwh)}]"
         kind = slot.kind if slot.revision == 0 else f"{slot.kind} {slot.revision + 1}"
         yield [
             utc_text(slot.start_s),
-            local_text(slot.start_s),
+            local_text(slot.start_s, zone),
             slot.name,
             kind,
             wh_text(slot.energy_uwh) + negative,
@@ -214,7 +220,7 @@ def _asset_cells(found: Iterable[AssetSlotRow]) -> Iterator[list[str]]:
         ]
 
 
-def _meter_table(slots: "Iterable[Slot]") -> None:
+def _meter_table(slots: "Iterable[Slot]", zone: "tzinfo") -> None:
     columns = [
         "slot (UTC)",
         "local time",
@@ -230,7 +236,7 @@ def _meter_table(slots: "Iterable[Slot]") -> None:
         "method",
         "serial number",
     ]
-    rows = list(_blanked(_meter_cells(slots)))
+    rows = list(_blanked(_meter_cells(slots, zone)))
     print_table(
         columns,
         rows,
@@ -251,11 +257,11 @@ def _meter_table(slots: "Iterable[Slot]") -> None:
     _say_if_empty(rows)
 
 
-def _meter_cells(slots: "Iterable[Slot]") -> Iterator[list[str]]:
+def _meter_cells(slots: "Iterable[Slot]", zone: "tzinfo") -> Iterator[list[str]]:
     for slot in slots:
         yield [
             utc_text(slot.start_s),
-            local_text(slot.start_s),
+            local_text(slot.start_s, zone),
             slot.device,
             slot.direction,
             wh_text(slot.energy_uwh),

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from rich.console import RenderableType
 
     from gateway.monitoring.report import (
@@ -333,7 +335,7 @@ def _tables(report: "Report") -> Iterator["RenderableType"]:
 
     yield table(
         ["asset", "last slot", "energy", "quality", "delivery", "waiting", "last 24 h"],
-        map(_asset_row, report.assets),
+        [_asset_row(asset, _zone(report)) for asset in report.assets],
         title="Assets",
         right=["energy", "waiting"],
         spare=["last 24 h", "waiting", "quality"],
@@ -361,7 +363,7 @@ def _tables(report: "Report") -> Iterator["RenderableType"]:
         spare=["errors", "last success", "notes"],
     )
     if report.grid_operator and report.grid_operator.markets:
-        yield _market_table(report.grid_operator)
+        yield _market_table(report.grid_operator, _zone(report))
     clock, buffer = report.clock, report.buffer
     yield Text(
         f"clock   {'trusted' if clock.trusted else 'NOT TRUSTED'}: {clock.why}",
@@ -390,7 +392,7 @@ def _energy(asset: "AssetReport") -> str:
     return f"{told} Wh"
 
 
-def _asset_row(asset: "AssetReport") -> list[Any]:
+def _asset_row(asset: "AssetReport", zone: "tzinfo | None") -> list[Any]:
     from rich.text import Text
 
     mood = {"accepted": "green", "pending": "yellow", "rejected": "red", "missed": "red"}
@@ -398,7 +400,7 @@ def _asset_row(asset: "AssetReport") -> list[Any]:
     ended = f"{asset.accepted} accepted, {asset.rejected} rejected, {asset.missed} missed"
     return [
         asset.name,
-        _slot(asset.last_slot_s),
+        _slot(asset.last_slot_s, zone),
         _energy(asset),
         Text(asset.last_quality or "–", style=quality.get(asset.last_quality, "")),
         Text(asset.last_delivery or "–", style=mood.get(asset.last_delivery, "")),
@@ -418,7 +420,7 @@ def _forecasts(report: "Report") -> "Iterator[RenderableType]":
     yield table(
         ["asset", "next slot", "expected", "last: expected", "came", "mean error", "best naive",
          "over", "in the band", "sums"],
-        [_forecast_row(name, forecast, report.now_s) for name, forecast in told],
+        [_forecast_row(name, forecast, report) for name, forecast in told],
         title="Forecasts",
         right=["expected", "last: expected", "came", "mean error", "best naive", "in the band"],
         spare=["sums", "in the band", "came", "last: expected", "over", "best naive"],
@@ -449,15 +451,15 @@ def _sent_text(forecast: "ForecastReport") -> str:
     )
 
 
-def _forecast_row(name: str, forecast: "ForecastReport", now_s: float) -> list[Any]:
+def _forecast_row(name: str, forecast: "ForecastReport", report: "Report") -> list[Any]:
     from gateway.energy.forecast_words import off_words
 
-    coming, last = forecast.next_slot(now_s), forecast.last
+    coming, last = forecast.next_slot(report.now_s), forecast.last
     judged = [each for each in forecast.errors if each.slots]
     errors = next((each for each in judged if each.days == 7), judged[0] if judged else None)
     row = [
         name,
-        _slot(coming.start_s if coming else None),
+        _slot(coming.start_s if coming else None, _zone(report)),
         _wh(coming.energy_wh if coming else None),
         _wh(last.energy_wh if last else None),
         _wh(forecast.last_energy_wh if last else None),
@@ -500,7 +502,7 @@ def _destination_row(report: "Report", destination: "DestinationReport") -> list
     if destination.sent:
         notes += f", {destination.sent} not answered yet"
     if destination.oldest_undelivered_s is not None:
-        notes += f", oldest {_slot(destination.oldest_undelivered_s)}"
+        notes += f", oldest {_slot(destination.oldest_undelivered_s, _zone(report))}"
     if destination.next_deadline_s is not None:
         notes += f", next deadline in {_span(destination.next_deadline_s - report.now_s)}"
     if destination.refuses:
@@ -527,7 +529,7 @@ def _operator_row(report: "Report", operator: "GridOperatorReport") -> list[Any]
     return [*_part_row(report, operator)[:-1], notes]
 
 
-def _market_table(operator: "GridOperatorReport") -> "RenderableType":
+def _market_table(operator: "GridOperatorReport", zone: "tzinfo | None") -> "RenderableType":
     from rich.text import Text
 
     from gateway.cli.terminal import table
@@ -540,7 +542,7 @@ def _market_table(operator: "GridOperatorReport") -> "RenderableType":
                 market.name,
                 _fee(market.fee),
                 _fee(market.next_fee),
-                _slot(market.next_slot_s),
+                _slot(market.next_slot_s, zone),
                 Text(market.state or "–", style=mood.get(market.state, "")),
                 "–" if market.load_percent is None else f"{market.load_percent:.1f} %",
                 market.model,
@@ -581,13 +583,20 @@ def _part_row(report: "Report", part: "Part") -> list[Any]:
     ]
 
 
-def _slot(start_s: float | None) -> str:
-    """The start of a slot in this machine's zone."""
+def _slot(start_s: float | None, zone: "tzinfo | None") -> str:
+    """The start of a slot in that zone, or in this machine's."""
     if start_s is None:
         return "–"
-    from datetime import datetime
+    from datetime import UTC, datetime
 
-    return datetime.fromtimestamp(start_s).astimezone().strftime("%a %H:%M:%S %Z")
+    return datetime.fromtimestamp(start_s, UTC).astimezone(zone).strftime("%a %H:%M:%S %Z")
+
+
+def _zone(report: "Report") -> "tzinfo | None":
+    """The site's, where it says so."""
+    from gateway.site.timezone import is_known, zone_of
+
+    return zone_of(report.zone) if report.zone and is_known(report.zone) else None
 
 
 def _span(seconds: float) -> str:

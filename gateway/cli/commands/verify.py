@@ -246,7 +246,7 @@ def _write(args: argparse.Namespace, verified: "Verified") -> None:
 
     for path in (args.csv, args.xlsx):
         if path is not None:
-            rows = (row(each, verified.names) for each in verified.slots)
+            rows = (row(each, verified.names, verified.zone) for each in verified.slots)
             count = write_table(path, COLUMNS, rows, force=args.force)
             print(f"{path}: {count} slots", file=sys.stderr)
 

@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from uuid import UUID
 from gateway.cli.fleet import certificates, storage, users
 from gateway.cli.terminal import Refused, print_table
 from gateway.fleet import migrating, provisioning, sites
+from gateway.fleet.aggregator.aggregator import Aggregator
+from gateway.fleet.aggregator.findings import findings
 from gateway.fleet.broker import broker_of, deals_out, words
 from gateway.fleet.certificates import authority
 from gateway.fleet.collector import Collector
@@ -75,9 +78,11 @@ async def _collect(settings: FleetSettings) -> None:
     """Until SIGTERM or Ctrl-C. Raises ConfigError."""
     collector = Collector(settings)
     page = settings.file.page
-    parts: list[Collector | Packing | FleetPage] = [collector, Packing(settings)]
+    parts: list[Collector | Packing | FleetPage | Aggregator] = [collector, Packing(settings)]
     if page is not None:
         parts.append(FleetPage(settings, page, Telling(collector)))
+    if (exchange := settings.file.exchange) is not None:
+        parts.append(Aggregator(settings, exchange, collector.name, collector.tell))
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
@@ -199,6 +204,9 @@ async def _check(settings: FleetSettings) -> int:
             for text in [*await _troubles(connection), *await certificates.troubles(connection)]:
                 bad += 1
                 print(f"BAD  {text}")
+            for finding in await findings(connection, settings.file.exchange, time.time()):
+                bad += finding.is_bad
+                print(f"{'BAD ' if finding.is_bad else 'ok  '} {finding.text}")
     except DatabaseError as error:
         bad += 1
         print(f"BAD  database {settings.file.database.name}: {error}")

@@ -4,11 +4,12 @@ that is there, and are kept until it has stored them.
 
 import hashlib
 import resource
+import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
@@ -18,8 +19,10 @@ from drivers.strict_yaml import Mistake, Seconds
 from gateway import __version__
 from gateway.delivery.fleet_delivery import FleetDelivery, Place
 from gateway.delivery.opening import Opening
-from gateway.outbox.fleet.messages import VERSION, Status
+from gateway.outbox.fleet.change import Deliver
+from gateway.outbox.fleet.messages import MAX_PROBLEMS, VERSION, Status
 from gateway.outbox.fleet.shipping import Shipping
+from gateway.outbox.item import EXCHANGE
 from gateway.site.settings import Surroundings
 from gateway.site.values import BrokerHost
 
@@ -27,6 +30,9 @@ from gateway.site.values import BrokerHost
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """A fleet that this site belongs to."""
+
+    is_fleet: ClassVar[bool] = True
+    """Changes are kept for it, and it may deliver to the exchange."""
 
     host: Annotated[
         BrokerHost,
@@ -82,6 +88,11 @@ class Settings:
 
     def check(self, site: Surroundings) -> Iterator[Mistake]:
         """Files that are named and not there, and a client that nobody would know."""
+        fleets = [each for each in site.destinations.values() if isinstance(each, Settings)]
+        if len(fleets) > 1 and fleets[0] is not self:
+            hint = "a home belongs to one: leave the others out"
+            yield Mistake((), "there is another fleet already", hint)
+
         for key in ("ca_file", "certificate"):
             name = getattr(self, key)
             if name is not None and not (site.folder / name).is_file():
@@ -95,6 +106,8 @@ class Settings:
 def open(settings: Settings, opening: Opening) -> FleetDelivery:
     """Its task."""
     site = opening.site
+    # Two gateways of one name would throw each other off, and never hear that there is another one.
+    token = secrets.token_hex(3)
 
     def broker() -> Broker:
         login = site.credentials(settings.credentials) if settings.credentials else None
@@ -107,15 +120,23 @@ def open(settings: Settings, opening: Opening) -> FleetDelivery:
             settings.host,
             settings.port,
             tls=tls,
-            client_id=f"meter-gateway-fleet-{site.site}",
+            client_id=f"meter-gateway-fleet-{site.site}-{token}",
             username=login.username if login else None,
             password=login.password if login else None,
             login_from=settings.credentials or "the broker's users",
         )
 
     def status(store: str) -> Status:
-        oldest_s = opening.buffer.tables.outbox.oldest_slot_s()
-        owed, _ = opening.buffer.tables.changes.count()
+        owed, oldest_change_s = opening.buffer.tables.changes.count()
+        backlog = opening.buffer.outbox(EXCHANGE).backlog()
+        oldest_s = min(filter(None, [oldest_change_s, backlog.oldest_slot_s]), default=None)
+        mood, problems, written_bytes = "", [], 0
+        if opening.condition is not None:
+            from gateway.history.problems import mood_of
+
+            report, found = opening.condition()
+            mood, problems = str(mood_of(report, found)), [each.id for each in found]
+            written_bytes = report.buffer.bytes_written_per_day or 0
         return Status(
             v=VERSION,
             site=site.site,
@@ -123,6 +144,10 @@ def open(settings: Settings, opening: Opening) -> FleetDelivery:
             online=True,
             sent=int(opening.now()),
             version=__version__,
+            deliver=deliver,
+            mood=mood,
+            problems=list(dict.fromkeys(problems))[:MAX_PROBLEMS],
+            disk_written_per_day_bytes=written_bytes,
             rss_bytes=_rss_bytes(),
             disk_free_bytes=shutil.disk_usage(site.buffer_path.parent).free,
             clock_trusted=opening.trusted(),
@@ -131,12 +156,14 @@ def open(settings: Settings, opening: Opening) -> FleetDelivery:
             config=_config_hash(site.folder),
         )
 
+    exchange = site.destinations.get(EXCHANGE)
+    deliver: Deliver = "fleet" if getattr(exchange, "deliver", "") == "fleet" else "direct"
     place = Place(
         name=opening.name,
         topic=settings.topic,
         site=site.site,
         version=__version__,
-        deliver="direct",
+        deliver=deliver,
         url=f"mqtt{'s' if settings.tls else ''}://{settings.host}:{settings.port}",
         broker=broker,
     )
@@ -145,10 +172,12 @@ def open(settings: Settings, opening: Opening) -> FleetDelivery:
         place,
         opening.buffer,
         shipping,
+        opening.shared_handover(),
         now=opening.now,
         trusted=opening.trusted,
         jitter=opening.jitter,
         status=status,
+        connect=opening.mqtt,
     )
 
 

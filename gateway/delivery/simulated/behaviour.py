@@ -1,7 +1,8 @@
 """How the simulated exchange behaves, where real ones differ or nobody knows. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+from uuid import UUID
 
 FeeType = Literal["constant", "percent"]
 Tells = Literal["measurements", "forecasts"]
@@ -20,6 +21,10 @@ class Behaviour:
     refuses_at_once: bool = False
     """A web backend that checks numbers by itself, and answers 400. The engine's own refusals come
     later, over the websocket.
+    """
+    refuses: set[tuple[UUID, int]] = field(default_factory=set)
+    """Numbers that it takes for bad ones whatever they are, by asset and start of the slot (Unix
+    time).
     """
     tells: Tells = "measurements"
     """What reading back tells. The documentation leaves it open; the engine's own results hold

@@ -60,6 +60,7 @@ class Engine:
         """What happens at a tick."""
         self._batches: set[str] = set()
         """The transactions of batches that wait for their tick."""
+        self._behaviour = behaviour
         self._sinks: dict[UUID, list[Sink]] = {}
         self._part = self._part_now()
         fees = GridFees(behaviour)
@@ -247,6 +248,8 @@ class Engine:
         try:
             energy_uwh = energy_of(command, arguments)
         except Unheard:
+            return False
+        if any((node.uuid, slot_s) in self._behaviour.refuses for slot_s in energy_uwh):
             return False
         if not self.ended:
             self._books.book_dated(KIND_OF[command], node.uuid, energy_uwh)

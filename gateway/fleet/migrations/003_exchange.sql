@@ -68,21 +68,37 @@ CREATE TABLE fleet.aggregators (
 );
 COMMENT ON TABLE fleet.aggregators IS 'The processes that deliver to the exchange, or did. heard_since: since when every verdict is heard.';
 
--- Called in the transaction that has stored these numbers: what was new in it is owed, or not any more where its gateway delivers it itself.
+-- Called in the transaction that has stored these numbers, new ones and known ones. What has no newer revision is owed, or not any more where
+-- its gateway delivers it itself. A gateway sends again what it has heard nothing of: it is told again. Of older slots a row that is not here
+-- may have been settled and forgotten (14 days): they are owed only where they are new.
 CREATE FUNCTION fleet.owe(assets integer[], slots bigint[], kinds text[], revisions smallint[], by_fleet boolean[]) RETURNS void
     LANGUAGE sql
 AS $$
-WITH came AS MATERIALIZED (
-    SELECT DISTINCT ON (s.asset, s.slot, s.kind) s.asset, s.slot, s.kind, s.revision, s.length_s, s.energy_uwh, c.by_fleet
+-- In the order of their keys, so that two that do it wait for each other and never in a circle.
+SELECT FROM fleet.deliveries d
+JOIN unnest(assets, slots, kinds) AS c(asset, slot, kind) ON d.asset = c.asset AND d.slot = to_timestamp(c.slot) AND d.kind = c.kind::"char"
+ORDER BY d.asset, d.slot, d.kind FOR UPDATE OF d;
+
+WITH stored AS (
+    SELECT s.asset, s.slot, s.kind, s.revision, s.length_s, s.energy_uwh, c.by_fleet
     FROM unnest(assets, slots, kinds, revisions, by_fleet) AS c(asset, slot, kind, revision, by_fleet)
     JOIN fleet.asset_slots s ON s.asset = c.asset AND s.slot = to_timestamp(c.slot) AND s.kind = c.kind::"char" AND s.revision = c.revision
-    WHERE s.received = now() AND NOT EXISTS (
+    WHERE (s.received = now() OR s.slot > now() - interval '13 days') AND NOT EXISTS (
         SELECT FROM fleet.asset_slots n WHERE n.asset = s.asset AND n.slot = s.slot AND n.kind = s.kind AND n.revision > s.revision
     )
-    ORDER BY s.asset, s.slot, s.kind, s.revision DESC
+    UNION ALL
+    SELECT s.asset, s.slot, s.kind, s.revision, s.length_s, s.energy_uwh, c.by_fleet
+    FROM unnest(assets, slots, kinds, revisions, by_fleet) AS c(asset, slot, kind, revision, by_fleet)
+    JOIN fleet.asset_late s ON s.asset = c.asset AND s.slot = to_timestamp(c.slot) AND s.kind = c.kind::"char" AND s.revision = c.revision
+    WHERE s.received = now() AND s.revision = (SELECT n.revision FROM fleet.slots(s.asset, s.kind, s.slot, s.slot + interval '1 s') n)
+), came AS MATERIALIZED (
+    SELECT DISTINCT ON (asset, slot, kind) * FROM stored ORDER BY asset, slot, kind, by_fleet
 ), gone AS (
     DELETE FROM fleet.deliveries d USING came c
     WHERE NOT c.by_fleet AND d.asset = c.asset AND d.slot = c.slot AND d.kind = c.kind AND d.revision < c.revision
+), again AS (
+    UPDATE fleet.deliveries d SET told = false FROM came c
+    WHERE c.by_fleet AND d.asset = c.asset AND d.slot = c.slot AND d.kind = c.kind AND d.revision = c.revision AND d.told
 ), known AS (
     INSERT INTO fleet.exchange_assets (asset) SELECT DISTINCT c.asset FROM came c WHERE c.by_fleet ORDER BY c.asset ON CONFLICT DO NOTHING
 )
@@ -94,7 +110,7 @@ ON CONFLICT (asset, slot, kind) DO UPDATE SET revision = excluded.revision, leng
     state = excluded.state, reason = excluded.reason, at = now(), sent = NULL, refused = NULL, after = NULL, transaction = NULL, told = false
 WHERE excluded.revision > d.revision
 $$;
-COMMENT ON FUNCTION fleet.owe IS 'What of these numbers was stored in this transaction is owed to the exchange, newest revisions only; by_fleet: who delivers each.';
+COMMENT ON FUNCTION fleet.owe IS 'What of these numbers has no newer revision is owed to the exchange; by_fleet: who delivers each.';
 
 CREATE VIEW fleet.delivered AS
     SELECT sites.name AS site, assets.uuid AS asset, CASE d.kind WHEN 'm' THEN 'measurement' ELSE 'forecast' END AS kind, d.slot, d.length_s,

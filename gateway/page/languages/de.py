@@ -44,7 +44,7 @@ WORDS: Mapping[str, str] = {
     "notice.unreadable_do": "Die Zähler werden trotzdem gelesen. Bitte in einer Minute noch einmal "
     "versuchen.",
     # --- login
-    "login.title": "Diese Seite fragt nach ihrem Token",
+    "login.title": "Diese Seite fragt nach dem Token",
     "login.token": "Token",
     "login.in": "Öffnen",
     "login.out": "Abmelden",
@@ -55,6 +55,7 @@ WORDS: Mapping[str, str] = {
     "mood.well": "Alles in Ordnung",
     "mood.starting": "Gerade gestartet",
     "mood.accepted": "Die Börse hat alles bis {clock} angenommen.",
+    "mood.behind": "Noch nicht so weit wie andere: {titles}.",
     "mood.meters": "Der Zähler antwortet.|{heard} von {n} Zählern antworten.",
     "mood.no_meters": "Noch ist kein Zähler eingerichtet: sudo meter-gateway init",
     "mood.heard": "{heard} von {n} Zähler hat geantwortet.|{heard} von {n} Zählern haben "
@@ -80,11 +81,11 @@ WORDS: Mapping[str, str] = {
     "flow.sun.in": "bezieht {power}",
     "flow.sun.out": "erzeugt {power}",
     "flow.sun.still": "{power}",
-    "flow.grid.in": "{power} kommen aus dem Netz",
-    "flow.grid.out": "{power} gehen ins Netz",
+    "flow.grid.in": "{power} Netzbezug",
+    "flow.grid.out": "{power} Einspeisung",
     "flow.grid.still": "{power}",
-    "flow.grid.title.in": "Aus dem Netz",
-    "flow.grid.title.out": "Ins Netz",
+    "flow.grid.title.in": "Netzbezug",
+    "flow.grid.title.out": "Einspeisung",
     "flow.battery.in": "lädt mit {power}",
     "flow.battery.out": "gibt {power} ab",
     "flow.battery.still": "{power}",
@@ -94,21 +95,21 @@ WORDS: Mapping[str, str] = {
     "sums.used": "Verbraucht",
     "sums.sun": "Von der Sonne",
     "sums.from_grid": "Aus dem Netz",
-    "sums.to_grid": "Ins Netz",
-    "sums.used_here": "{share} hier genutzt",
+    "sums.to_grid": "Eingespeist",
+    "sums.used_here": "{share} selbst verbraucht",
     "sums.yesterday": "gestern um diese Zeit {energy}",
     "sums.split": "{share} davon kamen vom eigenen Dach oder Speicher",
     "sums.peak": "Höchste Viertelstunde des Monats: {power} aus dem Netz, {when}",
     "sums.coverage": "{share} der Zeit sind bekannt; der Rest ist hier nicht mitgezählt.",
     # --- charts and tables
-    "chart.home": "{day}, je Viertelstunde: verbraucht über der Linie, ins Netz darunter",
-    "chart.about": "Verbraucht {used}, ins Netz {sent}. Die Tabelle hat dieselben Zahlen.",
+    "chart.home": "{day}, je Viertelstunde: verbraucht über der Linie, eingespeist darunter",
+    "chart.about": "Verbraucht {used}, eingespeist {sent}. Die Tabelle hat dieselben Zahlen.",
     "chart.asset": "{title}, {day}, je Viertelstunde",
     "chart.asset_about": "Insgesamt {total}. Die Tabelle hat dieselben Zahlen.",
     "chart.month": "{month}, je Tag",
     "legend.sun": "von der Sonne",
     "legend.from": "aus dem Netz",
-    "legend.to": "ins Netz",
+    "legend.to": "eingespeist",
     "legend.house": "verbraucht",
     "legend.battery": "Speicher",
     "legend.other": "Energie",
@@ -125,7 +126,7 @@ WORDS: Mapping[str, str] = {
     "energy.used": "verbraucht {energy}",
     "energy.sun_here": "{energy} von der Sonne",
     "energy.from_grid": "{energy} aus dem Netz",
-    "energy.to_grid": "{energy} ins Netz",
+    "energy.to_grid": "{energy} eingespeist",
     "quality.m": "vom Zähler gelesen",
     "quality.e": "teils geschätzt",
     "quality.p": "teils gemessen",
@@ -141,7 +142,7 @@ WORDS: Mapping[str, str] = {
     "delivery..": "–",
     "table.slot": "Viertelstunde",
     "table.start": "Beginn",
-    "table.known": "Woher bekannt",
+    "table.known": "Grundlage",
     "table.exchange": "Börse",
     "table.sum": "Summe",
     "table.day": "Tag",
@@ -160,9 +161,9 @@ WORDS: Mapping[str, str] = {
     "table.carries": "Auslastung",
     "table.meters": "Zähler",
     "table.next": "Nächste",
-    "table.last_expected": "Letzte",
-    "table.off_by": "Daneben um",
-    "table.naive": "Beste einfache",
+    "table.last_expected": "Zuletzt",
+    "table.off_by": "Abweichung",
+    "table.naive": "Einfaches Verfahren",
     "table.inside": "Im Band",
     "table.how": "Wie",
     "table.market": "Markt",
@@ -190,7 +191,7 @@ WORDS: Mapping[str, str] = {
     "slot.did.house": "{title} hat zwischen {begin} und {end} {energy} verbraucht.",
     "slot.did.sun": "{title} hat zwischen {begin} und {end} {energy} erzeugt.",
     "slot.did.grid": "Zwischen {begin} und {end} kamen {energy} aus dem Netz.",
-    "slot.did.grid.gave": "Zwischen {begin} und {end} gingen {energy} ins Netz.",
+    "slot.did.grid.gave": "Zwischen {begin} und {end} wurden {energy} ins Netz eingespeist.",
     "slot.did.battery": "{title} hat zwischen {begin} und {end} {energy} aufgenommen.",
     "slot.did.battery.gave": "{title} hat zwischen {begin} und {end} {energy} abgegeben.",
     "slot.did.other": "{title} hat zwischen {begin} und {end} {energy} verbraucht.",
@@ -198,7 +199,7 @@ WORDS: Mapping[str, str] = {
     "slot.beside": "Währenddessen: {parts}.",
     "slot.beside.sun": "{energy} von der Sonne",
     "slot.beside.from_grid": "{energy} aus dem Netz",
-    "slot.beside.to_grid": "{energy} ins Netz",
+    "slot.beside.to_grid": "{energy} eingespeist",
     "slot.known.measured": "Das haben die Zähler selbst gemessen.",
     "slot.known.estimated": "Ein Teil davon ist geschätzt, weil ein Zähler zeitweise nicht "
     "antwortete; die Summe ist trotzdem die des Zählers.",
@@ -211,11 +212,11 @@ WORDS: Mapping[str, str] = {
     "slot.gap": "Keine Antwort {since}–{until}.",
     "slot.ticks": "{n} Schritt des Zählwerks ist markiert.|{n} Schritte des Zählwerks sind "
     "markiert.",
-    "slot.term.import": "{meter}: bezogen",
-    "slot.term.export": "{meter}: abgegeben",
+    "slot.term.import": "{meter}: Bezug",
+    "slot.term.export": "{meter}: Einspeisung",
     "slot.register_at": "Stand {clock}",
-    "slot.difference": "Unterschied",
-    "slot.beyond": "In seinem Schritt",
+    "slot.difference": "Differenz",
+    "slot.beyond": "Feiner als das Zählwerk",
     "slot.energy": "Energie",
     "slot.samples": "{samples} Messungen",
     "slot.of": "{n} von {all}",
@@ -225,7 +226,7 @@ WORDS: Mapping[str, str] = {
     "slot.serial_short": "Nr. {number}",
     "slot.doubts": "Zweifel: {doubts}",
     "slot.clock": "Uhr {clock}",
-    "slot.revision": "Neu geschrieben",
+    "slot.revision": "Korrekturen",
     "slot.sum": "Die Rechnung",
     "slot.formula": "Formel",
     "slot.with_numbers": "Mit Zahlen",
@@ -241,27 +242,27 @@ WORDS: Mapping[str, str] = {
     "slot.answer": "Antwort",
     "slot.reason": "Grund",
     "slot.events": "Was währenddessen geschah",
-    "method.counter": "das Zählwerk, und die Leistung in seinem Schritt",
+    "method.counter": "das Zählwerk, verfeinert durch die Leistung",
     "method.register": "das Zählwerk allein",
     "method.power": "die Leistung allein, bis das Zählwerk mehr sagt",
     # --- meters
     "meters.none": "Noch ist kein Zähler eingerichtet. Auf dem Gerät: sudo meter-gateway init",
-    "meters.heard": "in {share} der letzten 24 Stunden gehört",
-    "meters.availability": "{meter}: wie viel jeder der letzten 24 Stunden gehört wurde",
-    "meters.strip": "Wie viel jeder der letzten 24 Stunden gehört wurde",
+    "meters.heard": "{share} der letzten 24 Stunden erreichbar",
+    "meters.availability": "{meter}: wie gut er in jeder der letzten 24 Stunden erreichbar war",
+    "meters.strip": "Wie gut er in jeder der letzten 24 Stunden erreichbar war",
     "meter.answers": "antwortet",
     "meter.silent": "schweigt",
     "meter.never": "noch nicht gehört",
     "meter.asleep": "schläft",
     "meter.no_value": "kein Wert",
     "meter.was": "war {power} um {clock}",
-    "meter.draws": "bezogen",
-    "meter.gives": "abgegeben",
+    "meter.draws": "Bezug",
+    "meter.gives": "Einspeisung",
     "meter.imported": "Bezug gesamt",
-    "meter.exported": "Abgabe gesamt",
+    "meter.exported": "Einspeisung gesamt",
     "meter.about": "Dieser Zähler",
     "meter.name": "Name",
-    "meter.interval": "Gefragt",
+    "meter.interval": "Abgefragt",
     "meter.every": "alle {time}",
     "meter.last": "Letzte Antwort",
     "meter.errors": "Fehler in der letzten Stunde",
@@ -299,19 +300,19 @@ WORDS: Mapping[str, str] = {
     "exchange.refused": "Abgelehnt oder nicht geliefert",
     "exchange.refused_do": "Alle davon, und warum:",
     # --- events
-    "events.none": "Nichts ist geschehen, das man wissen müsste.",
+    "events.none": "Es ist nichts geschehen, was man wissen müsste.",
     "events.all": "Alle",
     "events.filter": "Welcher Zähler",
     "events.older": "Ältere",
     "events.day": "zu diesem Tag",
-    "event.glitch": "Eine Ablesung wurde nicht geglaubt",
+    "event.glitch": "Unglaubwürdige Ablesung",
     "event.rollover": "Das Zählwerk lief über null",
     "event.reset": "Das Zählwerk wurde zurückgesetzt",
     "event.jump": "Das Zählwerk sprang",
     "event.confirmed": "Ein Zweifel hat sich geklärt",
     "event.swap": "Der Zähler wurde getauscht",
     "event.profile": "Das Profil des Zählers wurde geändert",
-    "event.slots": "Viertelstunden wurden neu geschrieben",
+    "event.slots": "Viertelstunden wurden korrigiert",
     "event.gap": "Eine Zeit lang war nichts zu hören",
     "event.clock": "Die Uhr wurde gestellt",
     "event.clash": "Zwei Zahlen für eine Viertelstunde",
@@ -319,7 +320,7 @@ WORDS: Mapping[str, str] = {
     "technical.reasons": "In den Worten des Programms",
     "technical.machine": "Dieses Gateway",
     "technical.version": "Version",
-    "technical.site": "Ort",
+    "technical.site": "Standort",
     "technical.started": "Läuft seit",
     "technical.clock": "Uhr",
     "technical.trusted": "stimmt",
@@ -339,12 +340,12 @@ WORDS: Mapping[str, str] = {
     "technical.left_out": "In keinem Slot",
     "technical.unallocated": "{n} Eintrag|{n} Einträge",
     "technical.lines": "Leitungen",
-    "technical.glitches": "{n} Ablesung nicht geglaubt|{n} Ablesungen nicht geglaubt",
+    "technical.glitches": "{n} unglaubwürdige Ablesung|{n} unglaubwürdige Ablesungen",
     "technical.errors": "{n} Fehler seit dem Start, zuletzt: {last}|{n} Fehler seit dem Start, "
     "zuletzt: {last}",
     "technical.checksum": "Prüfsumme: {checksum}",
     "technical.clock_offset": "seine Uhr geht {seconds} s vor",
-    "technical.cross_check": "{energy} über {name}",
+    "technical.cross_check": "{energy} gegenüber {name}",
     "technical.unused": "{n} Zeile nicht genutzt: {listed}|{n} Zeilen nicht genutzt: {listed}",
     "technical.forecasts": "Vorhersagen",
     "technical.came": "{expected} erwartet, {came} gekommen",
@@ -397,7 +398,7 @@ Wenn es andauert:
 - Steckt das Kabel an beiden Enden, und der Adapter im Gerät?
 - Wurde etwas anderes an dieselbe Leitung angeschlossen?
 
-Auf dem Gerät sagt das, was es hört:
+Dieser Befehl auf dem Gerät zeigt, was es hört:
 
 $ sudo meter-gateway read NAME""",
     "problem.meter_silent_long.title": "Ein Zähler schweigt zu lange",
@@ -411,7 +412,7 @@ $ sudo meter-gateway read NAME""",
 verloren. Aber niemand kann mehr sagen, in welchen Viertelstunden sie floss. Antwortet der \
 Zähler wieder, wird sie als Energie gezeigt, die in keiner Viertelstunde ist.
 
-Sicherung, Kabel und Adapter prüfen. Danach kann ein Mensch sagen, wie die Energie verteilt wird:
+Sicherung, Kabel und Adapter prüfen. Danach kann jemand festlegen, wie die Energie verteilt wird:
 
 $ sudo meter-gateway allocate""",
     "problem.meter_unbelieved.title": "Einem Zähler wird nicht geglaubt",
@@ -447,7 +448,7 @@ verloren. Aber niemand kann mehr sagen, in welchen Viertelstunden sie flossen.
 - Steckt der USB-Adapter, und blinkt sein Licht?
 - Hat der Zähler oder sein Gateway im Netz noch dieselbe Adresse?
 
-Antworten die Zähler wieder, kann ein Mensch sagen, wie die Energie verteilt wird:
+Antworten die Zähler wieder, kann jemand festlegen, wie die Energie verteilt wird:
 
 $ sudo meter-gateway allocate""",
     "problem.line_too_slow.title": "Eine Leitung kommt nicht nach",
@@ -533,8 +534,8 @@ sie hat. Ist es eine andere, wird sie noch einmal gesendet. Diese sind noch imme
 
 $ meter-gateway verify""",
     "problem.verdicts_not_heard.title": "Das Urteil der Börse ist nicht zu hören",
-    "problem.verdicts_not_heard.what": "{subject} nimmt Zahlen; ob ihr Markt sie zählt, ist nicht "
-    "zu hören ({reason}).",
+    "problem.verdicts_not_heard.what": "{subject} nimmt Zahlen an; ob ihr Markt sie zählt, ist "
+    "gerade nicht zu hören.",
     "problem.verdicts_not_heard.itself": "Sie werden trotzdem gesendet; das Zuhören wird wieder "
     "versucht.",
     "problem.verdicts_not_heard.do": "",
@@ -584,7 +585,7 @@ $ timedatectl status""",
     "problem.disk.do": "Platz darauf schaffen, oder sie tauschen.",
     "problem.disk.help": """Nichts, was jetzt gemessen wird, übersteht einen Stromausfall. Eine \
 volle Karte braucht Platz; eine schadhafte muss bald getauscht werden. So entsteht eine \
-Sicherung:
+Sicherungskopie:
 
 $ sudo meter-gateway backup FILE""",
     "problem.buffer_damaged.title": "Die Datei der Ablesungen ist beschädigt",
@@ -602,7 +603,7 @@ $ sudo meter-gateway buffer""",
     "problem.broker_refused.itself": "Zähler und Lieferungen brauchen ihn nicht.",
     "problem.broker_refused.do": "Die Anmeldung in ihrer Datei berichtigen.",
     "problem.broker_refused.help": """Der Name oder das Passwort ist ein anderes, oder der Broker \
-lässt uns nicht in unser Thema schreiben. Eine berichtigte Datei gilt binnen einer Minute.""",
+lässt uns nicht in unser Topic schreiben. Eine berichtigte Datei gilt binnen einer Minute.""",
     "problem.fees_away.title": "Die Märkte der Börse sind nicht zu hören",
     "problem.fees_away.what": "{subject}: Seit {since} wurde kein Entgelt angenommen ({reason}).",
     "problem.fees_away.itself": "Die Börse rechnet mit den bisherigen Entgelten weiter.",
@@ -639,7 +640,7 @@ Datei und Zeile, was zu ändern ist:
 $ sudo meter-gateway check""",
     "problem.store_unread.title": "Was war, lässt sich gerade nicht lesen",
     "problem.store_unread.what": "Was war, lässt sich gerade nicht lesen.",
-    "problem.store_unread.itself": "Zähler werden trotzdem gelesen, und Slots entstehen.",
+    "problem.store_unread.itself": "Zähler werden trotzdem gelesen, und Viertelstunden entstehen.",
     "problem.store_unread.do": "{reason}",
     "problem.store_unread.help": """Die Seite liest die Datei der Ablesungen neben dem Gateway. \
 Ein anderes Programm kann sie gesperrt haben, sie kann beschädigt oder noch nicht da sein. Was \

@@ -54,6 +54,7 @@ WORDS: Mapping[str, str] = {
     "mood.well": "All is well",
     "mood.starting": "Just started",
     "mood.accepted": "The exchange has accepted everything up to {clock}.",
+    "mood.behind": "Not yet as far as others: {titles}.",
     "mood.meters": "The meter answers.|{heard} of {n} meters answer.",
     "mood.no_meters": "No meter is set up yet: sudo meter-gateway init",
     "mood.heard": "{heard} of {n} meters has answered.|{heard} of {n} meters have answered.",
@@ -519,7 +520,7 @@ holds. Where that is another one, it is sent once more. These are still otherwis
 $ meter-gateway verify""",
     "problem.verdicts_not_heard.title": "The exchange’s own verdicts are not heard",
     "problem.verdicts_not_heard.what": "{subject} takes numbers; whether its market counts them "
-    "is not heard ({reason}).",
+    "is not heard just now.",
     "problem.verdicts_not_heard.itself": "They are sent all the same; listening is tried again.",
     "problem.verdicts_not_heard.do": "",
     "problem.verdicts_not_heard.help": """The web address of the exchange says yes to anything \

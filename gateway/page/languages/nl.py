@@ -55,6 +55,7 @@ WORDS: Mapping[str, str] = {
     "mood.well": "Alles is in orde",
     "mood.starting": "Net gestart",
     "mood.accepted": "De beurs heeft alles tot {clock} aangenomen.",
+    "mood.behind": "Nog niet zo ver als andere: {titles}.",
     "mood.meters": "De meter antwoordt.|{heard} van {n} meters antwoorden.",
     "mood.no_meters": "Er is nog geen meter ingesteld: sudo meter-gateway init",
     "mood.heard": "{heard} van {n} meter heeft geantwoord.|{heard} van {n} meters hebben "
@@ -80,11 +81,11 @@ WORDS: Mapping[str, str] = {
     "flow.sun.in": "neemt {power}",
     "flow.sun.out": "wekt {power} op",
     "flow.sun.still": "{power}",
-    "flow.grid.in": "{power} komt van het net",
-    "flow.grid.out": "{power} gaat naar het net",
+    "flow.grid.in": "{power} van het net",
+    "flow.grid.out": "{power} teruglevering",
     "flow.grid.still": "{power}",
     "flow.grid.title.in": "Van het net",
-    "flow.grid.title.out": "Naar het net",
+    "flow.grid.title.out": "Teruglevering",
     "flow.battery.in": "laadt met {power}",
     "flow.battery.out": "geeft {power}",
     "flow.battery.still": "{power}",
@@ -94,21 +95,21 @@ WORDS: Mapping[str, str] = {
     "sums.used": "Verbruikt",
     "sums.sun": "Van de zon",
     "sums.from_grid": "Van het net",
-    "sums.to_grid": "Naar het net",
-    "sums.used_here": "{share} hier gebruikt",
+    "sums.to_grid": "Teruggeleverd",
+    "sums.used_here": "{share} zelf verbruikt",
     "sums.yesterday": "gisteren rond deze tijd {energy}",
     "sums.split": "{share} daarvan kwam van het eigen dak of de accu",
     "sums.peak": "Hoogste kwartier van de maand: {power} van het net, {when}",
     "sums.coverage": "{share} van de tijd is bekend; de rest telt hier niet mee.",
     # --- charts and tables
-    "chart.home": "{day}, per kwartier: verbruikt boven de lijn, naar het net eronder",
-    "chart.about": "Verbruikt {used}, naar het net {sent}. De tabel heeft dezelfde getallen.",
+    "chart.home": "{day}, per kwartier: verbruikt boven de lijn, teruggeleverd eronder",
+    "chart.about": "Verbruikt {used}, teruggeleverd {sent}. De tabel heeft dezelfde getallen.",
     "chart.asset": "{title}, {day}, per kwartier",
     "chart.asset_about": "In totaal {total}. De tabel heeft dezelfde getallen.",
     "chart.month": "{month}, per dag",
     "legend.sun": "van de zon",
     "legend.from": "van het net",
-    "legend.to": "naar het net",
+    "legend.to": "teruggeleverd",
     "legend.house": "verbruikt",
     "legend.battery": "accu",
     "legend.other": "energie",
@@ -125,7 +126,7 @@ WORDS: Mapping[str, str] = {
     "energy.used": "verbruikt {energy}",
     "energy.sun_here": "{energy} van de zon",
     "energy.from_grid": "{energy} van het net",
-    "energy.to_grid": "{energy} naar het net",
+    "energy.to_grid": "{energy} teruggeleverd",
     "quality.m": "door de meter gelezen",
     "quality.e": "deels geschat",
     "quality.p": "deels gemeten",
@@ -141,7 +142,7 @@ WORDS: Mapping[str, str] = {
     "delivery..": "–",
     "table.slot": "Kwartier",
     "table.start": "Begin",
-    "table.known": "Hoe bekend",
+    "table.known": "Herkomst",
     "table.exchange": "Beurs",
     "table.sum": "Som",
     "table.day": "Dag",
@@ -160,9 +161,9 @@ WORDS: Mapping[str, str] = {
     "table.carries": "Belasting",
     "table.meters": "Meters",
     "table.next": "Volgende",
-    "table.last_expected": "Laatste",
-    "table.off_by": "Ernaast",
-    "table.naive": "Beste eenvoudige",
+    "table.last_expected": "Laatst",
+    "table.off_by": "Afwijking",
+    "table.naive": "Eenvoudige methode",
     "table.inside": "Binnen de band",
     "table.how": "Hoe",
     "table.market": "Markt",
@@ -172,7 +173,7 @@ WORDS: Mapping[str, str] = {
     # --- days and months
     "day.sums": "Sommen",
     "day.home": "Hele huis",
-    "day.switch": "Wiens energie",
+    "day.switch": "Energie van",
     "day.chart": "{title}: {total}",
     "day.nothing": "Van deze dag is niets bewaard.",
     "day.shorter": "Op deze dag ging de klok vooruit: hij heeft {n} kwartieren.",
@@ -190,7 +191,7 @@ WORDS: Mapping[str, str] = {
     "slot.did.house": "{title} verbruikte {energy} tussen {begin} en {end}.",
     "slot.did.sun": "{title} wekte {energy} op tussen {begin} en {end}.",
     "slot.did.grid": "Tussen {begin} en {end} kwam {energy} van het net.",
-    "slot.did.grid.gave": "Tussen {begin} en {end} ging {energy} naar het net.",
+    "slot.did.grid.gave": "Tussen {begin} en {end} werd {energy} teruggeleverd aan het net.",
     "slot.did.battery": "{title} nam {energy} op tussen {begin} en {end}.",
     "slot.did.battery.gave": "{title} gaf {energy} af tussen {begin} en {end}.",
     "slot.did.other": "{title} verbruikte {energy} tussen {begin} en {end}.",
@@ -198,7 +199,7 @@ WORDS: Mapping[str, str] = {
     "slot.beside": "Ondertussen: {parts}.",
     "slot.beside.sun": "{energy} van de zon",
     "slot.beside.from_grid": "{energy} van het net",
-    "slot.beside.to_grid": "{energy} naar het net",
+    "slot.beside.to_grid": "{energy} teruggeleverd",
     "slot.known.measured": "De meters hebben het zelf gemeten.",
     "slot.known.estimated": "Een deel ervan is geschat, omdat een meter een tijd niet antwoordde; "
     "de som is toch die van de meter.",
@@ -211,11 +212,11 @@ WORDS: Mapping[str, str] = {
     "slot.gap": "Geen antwoord {since}–{until}.",
     "slot.ticks": "{n} stap van het telwerk is aangegeven.|{n} stappen van het telwerk zijn "
     "aangegeven.",
-    "slot.term.import": "{meter}: afgenomen",
-    "slot.term.export": "{meter}: geleverd",
+    "slot.term.import": "{meter}: afname",
+    "slot.term.export": "{meter}: teruglevering",
     "slot.register_at": "Stand {clock}",
     "slot.difference": "Verschil",
-    "slot.beyond": "Binnen zijn stap",
+    "slot.beyond": "Fijner dan het telwerk",
     "slot.energy": "Energie",
     "slot.samples": "{samples} metingen",
     "slot.of": "{n} van {all}",
@@ -225,7 +226,7 @@ WORDS: Mapping[str, str] = {
     "slot.serial_short": "nr. {number}",
     "slot.doubts": "twijfel: {doubts}",
     "slot.clock": "klok {clock}",
-    "slot.revision": "Opnieuw geschreven",
+    "slot.revision": "Correcties",
     "slot.sum": "De som",
     "slot.formula": "Formule",
     "slot.with_numbers": "Met getallen",
@@ -241,27 +242,27 @@ WORDS: Mapping[str, str] = {
     "slot.answer": "Antwoord",
     "slot.reason": "Reden",
     "slot.events": "Wat er ondertussen gebeurde",
-    "method.counter": "het telwerk, en het vermogen binnen zijn stap",
+    "method.counter": "het telwerk, verfijnd met het vermogen",
     "method.register": "alleen het telwerk",
     "method.power": "alleen het vermogen, tot het telwerk meer zegt",
     # --- meters
     "meters.none": "Er is nog geen meter ingesteld. Op het kastje: sudo meter-gateway init",
-    "meters.heard": "in {share} van de laatste 24 uur gehoord",
-    "meters.availability": "{meter}: hoeveel van elk van de laatste 24 uur is gehoord",
-    "meters.strip": "Hoeveel van elk van de laatste 24 uur is gehoord",
+    "meters.heard": "{share} van de laatste 24 uur bereikbaar",
+    "meters.availability": "{meter}: hoe goed hij in elk van de laatste 24 uur bereikbaar was",
+    "meters.strip": "Hoe goed hij in elk van de laatste 24 uur bereikbaar was",
     "meter.answers": "antwoordt",
     "meter.silent": "zwijgt",
     "meter.never": "nog niet gehoord",
     "meter.asleep": "slaapt",
     "meter.no_value": "geen waarde",
     "meter.was": "was {power} om {clock}",
-    "meter.draws": "afgenomen",
-    "meter.gives": "geleverd",
+    "meter.draws": "afname",
+    "meter.gives": "teruglevering",
     "meter.imported": "Afname totaal",
-    "meter.exported": "Levering totaal",
+    "meter.exported": "Teruglevering totaal",
     "meter.about": "Deze meter",
     "meter.name": "Naam",
-    "meter.interval": "Gevraagd",
+    "meter.interval": "Uitgelezen",
     "meter.every": "elke {time}",
     "meter.last": "Laatste antwoord",
     "meter.errors": "Fouten in het laatste uur",
@@ -277,10 +278,10 @@ WORDS: Mapping[str, str] = {
     # --- the exchange
     "exchange.none": "Van hier wordt niets geleverd. Alle kwartieren worden bewaard.",
     "exchange.it": "De beurs",
-    "exchange.all_until": "Ze heeft alles tot {clock} aangenomen.",
-    "exchange.some_until": "Ze heeft alles aangenomen {parts}.",
+    "exchange.all_until": "Alles tot {clock} is aangenomen.",
+    "exchange.some_until": "Alles is aangenomen {parts}.",
     "exchange.until": "tot {clock} ({titles})",
-    "exchange.nothing_yet": "Ze heeft nog niets aangenomen.",
+    "exchange.nothing_yet": "Er is nog niets aangenomen.",
     "exchange.waits": "Er wachten {waiting}.",
     "exchange.never_late": "Ze kunnen niet te laat komen.",
     "exchange.by": "Het eerste moet voor {clock} zijn aangenomen.",
@@ -292,7 +293,7 @@ WORDS: Mapping[str, str] = {
     "exchange.same": "{n} getal is daar hetzelfde.|{n} getallen zijn daar hetzelfde.",
     "exchange.differs": "{n} antwoord week af.|{n} antwoorden weken af.",
     "exchange.disputed": "{n} is daar nog anders.|{n} zijn daar nog anders.",
-    "exchange.verdicts": "Haar eigen oordeel",
+    "exchange.verdicts": "Eigen oordeel",
     "exchange.url": "Adres",
     "exchange.dialect": "Dialect",
     "exchange.week": "De laatste zeven dagen",
@@ -304,14 +305,14 @@ WORDS: Mapping[str, str] = {
     "events.filter": "Van welke meter",
     "events.older": "Oudere",
     "events.day": "naar die dag",
-    "event.glitch": "Een aflezing werd niet geloofd",
+    "event.glitch": "Ongeloofwaardige aflezing",
     "event.rollover": "Het telwerk ging door nul",
     "event.reset": "Het telwerk werd teruggezet",
     "event.jump": "Het telwerk sprong",
     "event.confirmed": "Een twijfel is opgelost",
     "event.swap": "De meter werd vervangen",
     "event.profile": "Het profiel van de meter werd veranderd",
-    "event.slots": "Kwartieren werden opnieuw geschreven",
+    "event.slots": "Kwartieren zijn gecorrigeerd",
     "event.gap": "Een tijd was er niets te horen",
     "event.clock": "De klok werd gezet",
     "event.clash": "Twee getallen voor één kwartier",
@@ -319,8 +320,8 @@ WORDS: Mapping[str, str] = {
     "technical.reasons": "In de woorden van het programma",
     "technical.machine": "Deze gateway",
     "technical.version": "Versie",
-    "technical.site": "Plaats",
-    "technical.started": "Loopt sinds",
+    "technical.site": "Locatie",
+    "technical.started": "Draait sinds",
     "technical.clock": "Klok",
     "technical.trusted": "klopt",
     "technical.not_trusted": "onzeker",
@@ -339,18 +340,18 @@ WORDS: Mapping[str, str] = {
     "technical.left_out": "In geen slot",
     "technical.unallocated": "{n} regel|{n} regels",
     "technical.lines": "Lijnen",
-    "technical.glitches": "{n} aflezing niet geloofd|{n} aflezingen niet geloofd",
+    "technical.glitches": "{n} ongeloofwaardige aflezing|{n} ongeloofwaardige aflezingen",
     "technical.errors": "{n} fout sinds de start, de laatste: {last}|{n} fouten sinds de start, "
     "de laatste: {last}",
     "technical.checksum": "controlegetal: {checksum}",
     "technical.clock_offset": "zijn klok loopt {seconds} s voor",
-    "technical.cross_check": "{energy} boven {name}",
+    "technical.cross_check": "{energy} ten opzichte van {name}",
     "technical.unused": "{n} regel niet gebruikt: {listed}|{n} regels niet gebruikt: {listed}",
     "technical.forecasts": "Voorspellingen",
     "technical.came": "{expected} verwacht, {came} gekomen",
     "technical.over": "{energy} over {n} dag|{energy} over {n} dagen",
     "technical.fees": "Nettarieven",
-    "technical.dry_run": "Een proef: er wordt geen tarief gezet.",
+    "technical.dry_run": "Een proef: er wordt geen tarief vastgesteld.",
     "technical.addresses": "Voor programma’s",
     "line.connected": "verbonden",
     "line.away": "geen verbinding",
@@ -360,14 +361,15 @@ WORDS: Mapping[str, str] = {
     "help.about": "Goed om te weten",
     "help.problems": "Als er iets mis is",
     "help.all": "Alle hulppagina’s",
-    "help.contact": "Wie te vragen",
+    "help.contact": "Aan wie vragen",
     "topic.energy.title": "Hoe de energie bekend is",
-    "topic.energy.help": """De meter telt zelf. Zijn telwerk zegt tot op de Wh wat er is gegaan. \
+    "topic.energy.help": """De meter telt zelf. Zijn telwerk zegt tot op de Wh wat erdoor is \
+gegaan. \
 De gateway leest het om de paar seconden en zegt hoeveel daarvan bij welk kwartier hoort.
 
 - Door de meter gelezen: hij was de hele tijd te horen.
-- Deels geschat: hij zweeg een tijd. De som is die van de meter; wanneer die precies ging, is \
-geschat.
+- Deels geschat: hij zweeg een tijd. De som is die van de meter; geschat is alleen \
+wanneer precies.
 - Deels gemeten: de gateway begon in dit kwartier, of een meter werd vervangen.
 - Onbekend: er was niets te horen, en er wordt niets verzonnen.
 
@@ -380,49 +382,52 @@ Vermogen, meterstanden en al het andere blijven op het kastje. Deze pagina laadt
 internet en zet geen cookie, behalve voor uw aanmelding.""",
     # --- problems
     "problem.meter_silent.title": "Een meter antwoordt niet",
-    "problem.meter_silent.what": "De meter {subject} antwoordt niet sinds {since}.",
+    "problem.meter_silent.what": "De meter {subject} antwoordt sinds {since} niet.",
     "problem.meter_silent.what.never": "De meter {subject} heeft nog niet geantwoord ({reason}).",
     "problem.meter_silent.itself": "Hij telt zijn energie zelf; die wordt aangevuld zodra hij "
     "antwoordt.",
-    "problem.meter_silent.do": "Duurt het langer dan tot {until}: kijk naar zekering en kabel.",
+    "problem.meter_silent.do": "Duurt het langer dan tot {until}: controleer zekering en kabel.",
     "problem.meter_silent.help": """Eerst gaat er niets verloren: de meter telt door, en zijn \
-volgende antwoord zegt hoeveel er is gegaan. Dat wordt verdeeld over de kwartieren ertussen.
+volgende antwoord zegt hoeveel erdoor is gegaan. Dat wordt verdeeld over de kwartieren ertussen.
 
 Als het langer duurt:
 
-- Brandt het scherm van de meter? Zo niet: zijn zekering.
+- Staat het display van de meter aan? Zo niet: zijn zekering.
 - Zit de kabel aan beide kanten vast, en de adapter in het kastje?
 - Is er iets anders op dezelfde lijn aangesloten?
 
-Op het kastje zegt dit wat het hoort:
+Deze opdracht op het kastje laat zien wat het hoort:
 
 $ sudo meter-gateway read NAME""",
     "problem.meter_silent_long.title": "Een meter zwijgt te lang",
-    "problem.meter_silent_long.what": "De meter {subject} antwoordt niet sinds {since}.",
+    "problem.meter_silent_long.what": "De meter {subject} antwoordt sinds {since} niet.",
     "problem.meter_silent_long.what.never": "De meter {subject} heeft nog nooit geantwoord "
     "({reason}).",
-    "problem.meter_silent_long.itself": "Wat sindsdien ging, is niet meer vanzelf over kwartieren "
+    "problem.meter_silent_long.itself": "Wat er sindsdien doorheen ging, is niet meer vanzelf \
+over kwartieren "
     "te verdelen.",
-    "problem.meter_silent_long.do": "Kijk naar zekering en kabel.",
+    "problem.meter_silent_long.do": "Controleer zekering en kabel.",
     "problem.meter_silent_long.help": """De meter telt door, dus de som is niet verloren. Maar \
 niemand kan meer zeggen in welke kwartieren die ging. Antwoordt de meter weer, dan wordt de som \
 getoond als energie die in geen kwartier is.
 
-Kijk naar zekering, kabel en adapter. Daarna kan een mens zeggen hoe de energie wordt verdeeld:
+Controleer zekering, kabel en adapter. Daarna kan iemand zeggen hoe de energie wordt verdeeld:
 
 $ sudo meter-gateway allocate""",
     "problem.meter_unbelieved.title": "Een meter wordt niet geloofd",
     "problem.meter_unbelieved.what": "Wat de meter {subject} zegt, kan niet kloppen.",
-    "problem.meter_unbelieved.itself": "Wat ondertussen gaat, staat als energie in geen kwartier.",
+    "problem.meter_unbelieved.itself": "Wat er ondertussen doorheen gaat, telt als energie "
+    "die in geen kwartier valt.",
     "problem.meter_unbelieved.do": "{reason}",
-    "problem.meter_unbelieved.help": """Elke aflezing wordt vergeleken met wat er gegaan kan zijn. \
+    "problem.meter_unbelieved.help": """Elke aflezing wordt vergeleken met wat er doorheen kan \
+zijn gegaan. \
 Vele achter elkaar waren meer dan de meter kan dragen, of liepen terug. Meestal staat zijn \
 hoogste vermogen te laag in het apparaatbestand, of zit er een andere meter op zijn plaats.""",
     "problem.line_away.title": "Een lijn is niet te openen",
     "problem.line_away.what": "Geen verbinding met {meters}: {subject} ({reason}).",
     "problem.line_away.itself": "De meters tellen door; de verbinding wordt vanzelf weer "
     "geprobeerd.",
-    "problem.line_away.do": "Kijk naar de adapter of de netwerkkabel.",
+    "problem.line_away.do": "Controleer de adapter of de netwerkkabel.",
     "problem.line_away.help": """Een lijn is de adapter of het netwerkadres waarlangs meters \
 worden gelezen. Al haar meters zwijgen samen.
 
@@ -433,23 +438,25 @@ worden gelezen. Al haar meters zwijgen samen.
 $ sudo meter-gateway doctor""",
     "problem.line_away_long.title": "Een lijn is te lang weg",
     "problem.line_away_long.what": "Geen verbinding met {meters}: {subject} ({reason}).",
-    "problem.line_away_long.itself": "Wat sinds {since} ging, is niet meer vanzelf over kwartieren "
+    "problem.line_away_long.itself": "Wat er sinds {since} doorheen ging, is niet meer vanzelf \
+over kwartieren "
     "te verdelen.",
-    "problem.line_away_long.do": "Kijk naar de adapter of de netwerkkabel.",
+    "problem.line_away_long.do": "Controleer de adapter of de netwerkkabel.",
     "problem.line_away_long.help": """De meters tellen door, dus de sommen zijn niet verloren. \
 Maar niemand kan meer zeggen in welke kwartieren die gingen.
 
 - Zit de USB-adapter erin, en knippert zijn lampje?
 - Heeft de meter of zijn gateway in het netwerk nog hetzelfde adres?
 
-Antwoorden de meters weer, dan kan een mens zeggen hoe de energie wordt verdeeld:
+Antwoorden de meters weer, dan kan iemand zeggen hoe de energie wordt verdeeld:
 
 $ sudo meter-gateway allocate""",
-    "problem.line_too_slow.title": "Een lijn houdt het niet bij",
+    "problem.line_too_slow.title": "Een lijn kan het niet bijhouden",
     "problem.line_too_slow.what": "Over de lijn {subject} zijn niet alle meters op tijd te lezen.",
     "problem.line_too_slow.itself": "De telwerken kloppen; het vermogen ertussen is grover.",
     "problem.line_too_slow.do": "Vraag de meters minder vaak, of verhoog de baudrate.",
-    "problem.line_too_slow.help": """Alle meters van een lijn komen om de beurt. Samen hebben ze \
+    "problem.line_too_slow.help": """Alle meters van een lijn worden om de beurt gelezen. Samen \
+hebben ze \
 meer tijd nodig dan er is. Een langer interval in de apparaatbestanden, of een hogere baudrate \
 bij meters en lijn, maakt ruimte.""",
     "problem.exchange_away.title": "De beurs antwoordt niet",
@@ -468,7 +475,8 @@ gewerkt.""",
     "problem.exchange_away_losing.what.never": "{subject} heeft nog niet geantwoord ({reason}).",
     "problem.exchange_away_losing.itself": "Kwartieren die nu voorbijgaan, zijn voor haar "
     "verloren; hier worden ze bewaard, om ze met de hand te uploaden.",
-    "problem.exchange_away_losing.do": "Is er thuis internet? Zo ja, zeg het uw gemeenschap.",
+    "problem.exchange_away_losing.do": "Is er thuis internet? Zo ja, laat het uw gemeenschap "
+    "weten.",
     "problem.exchange_away_losing.help": """Deze beurs neemt een getal alleen aan zolang zijn \
 kwartier wordt verrekend. Wat ondertussen voorbijgaat, ligt hier en is met de hand te uploaden:
 
@@ -524,7 +532,7 @@ ze heeft. Is dat een ander, dan wordt het nog eens verzonden. Deze zijn nog stee
 $ meter-gateway verify""",
     "problem.verdicts_not_heard.title": "Het oordeel van de beurs is niet te horen",
     "problem.verdicts_not_heard.what": "{subject} neemt getallen aan; of haar markt ze telt, is "
-    "niet te horen ({reason}).",
+    "nu niet te horen.",
     "problem.verdicts_not_heard.itself": "Ze worden toch verzonden; luisteren wordt weer "
     "geprobeerd.",
     "problem.verdicts_not_heard.do": "",
@@ -535,17 +543,18 @@ Die is er nu niet.""",
     "problem.asset_not_heard.what": "{subject} neemt de getallen van {asset} aan en zegt niet of "
     "ze gelden.",
     "problem.asset_not_heard.itself": "Ze worden toch verzonden.",
-    "problem.asset_not_heard.do": "Vraag uw gemeenschap of dit asset in de markt is.",
+    "problem.asset_not_heard.do": "Vraag uw gemeenschap of deze asset in de markt is.",
     "problem.asset_not_heard.help": """Het webadres van de beurs zegt ja tegen alles wat goed is \
-geschreven. Of haar markt een getal heeft genomen, zegt ze later. Bij dit asset zegt ze het nooit: \
-meestal is het niet in de markt die loopt.
+geschreven. Of haar markt een getal heeft genomen, zegt ze later. Bij deze asset zegt ze het \
+nooit: \
+meestal is hij niet in de markt die draait.
 
 $ meter-gateway exchange assets""",
     "problem.registry_differs.title": "De beurs kent een asset anders",
     "problem.registry_differs.what": "{subject} kent {asset} anders: {reason}.",
     "problem.registry_differs.itself": "",
     "problem.registry_differs.do": "Vergelijk: meter-gateway exchange assets",
-    "problem.registry_differs.help": """Wat de configuratie van het asset zegt en wat de beurs \
+    "problem.registry_differs.help": """Wat de configuratie van de asset zegt en wat de beurs \
 zegt, is niet hetzelfde. Getallen kunnen daar verkeerd worden geboekt.
 
 $ sudo meter-gateway exchange assets""",
@@ -555,7 +564,7 @@ $ sudo meter-gateway exchange assets""",
     "geprobeerd.",
     "problem.broker_away.do": "",
     "problem.broker_away.help": """De huisautomatisering hoort ondertussen niets. Verder hangt er \
-niets van af. Loopt de broker, en heeft hij nog hetzelfde adres?""",
+niets van af. Draait de broker, en heeft hij nog hetzelfde adres?""",
     "problem.clock_unknown.title": "Het kastje weet niet hoe laat het is",
     "problem.clock_unknown.what": "Het kastje weet nog niet hoe laat het is (het denkt: {now}).",
     "problem.clock_unknown.itself": "Meters worden gelezen; kwartieren ontstaan zodra de tijd "
@@ -568,18 +577,18 @@ gedateerd: er gaat niets verloren.
 Duurt het langer: is er thuis internet, en laat de router NTP door?
 
 $ timedatectl status""",
-    "problem.disk.title": "De geheugenkaart is niet te beschrijven",
-    "problem.disk.what": "De geheugenkaart is niet te beschrijven ({reason}).",
+    "problem.disk.title": "Op de geheugenkaart kan niet worden geschreven",
+    "problem.disk.what": "Op de geheugenkaart kan niet worden geschreven ({reason}).",
     "problem.disk.itself": "Aflezingen blijven een tijd in het geheugen; tot nu toe {in_memory}.",
-    "problem.disk.do": "Maak er plaats op, of vervang haar.",
+    "problem.disk.do": "Maak ruimte vrij, of vervang de kaart.",
     "problem.disk.help": """Niets wat nu wordt gemeten, overleeft een stroomuitval. Een volle \
-kaart heeft plaats nodig; een kapotte moet gauw worden vervangen. Zo ontstaat een reservekopie:
+kaart heeft plaats nodig; een kapotte moet snel worden vervangen. Zo ontstaat een reservekopie:
 
 $ sudo meter-gateway backup FILE""",
     "problem.buffer_damaged.title": "Het bestand met aflezingen is beschadigd",
     "problem.buffer_damaged.what": "Het bestand met aflezingen is beschadigd ({reason}).",
     "problem.buffer_damaged.itself": "Wat ervan te lezen was, is gered; de gateway gaat door.",
-    "problem.buffer_damaged.do": "Vervang de geheugenkaart gauw.",
+    "problem.buffer_damaged.do": "Vervang de geheugenkaart snel.",
     "problem.buffer_damaged.help": """Geheugenkaarten slijten, en stroomuitval beschadigt ze. De \
 gateway is een nieuw bestand begonnen met wat van het oude te lezen was. De telwerken zijn van de \
 meters zelf, dus de sommen kloppen.
@@ -590,21 +599,21 @@ $ sudo meter-gateway buffer""",
     "problem.broker_refused.itself": "Meters en leveringen hebben hem niet nodig.",
     "problem.broker_refused.do": "Verbeter de aanmelding in haar bestand.",
     "problem.broker_refused.help": """De naam of het wachtwoord is een ander, of de broker laat \
-ons niet naar ons onderwerp schrijven. Een verbeterd bestand geldt binnen een minuut.""",
+ons niet naar ons topic schrijven. Een verbeterd bestand geldt binnen een minuut.""",
     "problem.fees_away.title": "De markten van de beurs zijn niet te horen",
     "problem.fees_away.what": "{subject}: sinds {since} is geen tarief aangenomen ({reason}).",
     "problem.fees_away.itself": "De beurs gaat door met de tarieven van daarvoor.",
     "problem.fees_away.do": "",
-    "problem.fees_away.help": """Het deel dat nettarieven zet, heeft geen verbinding met de \
+    "problem.fees_away.help": """Het deel dat nettarieven vaststelt, heeft geen verbinding met de \
 markten. Het probeert het vanzelf weer.
 
 $ meter-gateway fees""",
-    "problem.fees_not_set.title": "De tarieven van een markt worden niet gezet",
+    "problem.fees_not_set.title": "De tarieven van een markt worden niet vastgesteld",
     "problem.fees_not_set.what": "Nettarieven van {market}: {reason}.",
     "problem.fees_not_set.itself": "Andere markten gaan door.",
     "problem.fees_not_set.do": "Zie: meter-gateway fees",
-    "problem.fees_not_set.help": """De configuratie noemt een markt waarvan de tarieven niet te \
-zetten zijn: die is er niet, is niet van ons, of het tariefbestand ontbreekt.
+    "problem.fees_not_set.help": """De configuratie noemt een markt waarvan de tarieven niet \
+vast te stellen zijn: die is er niet, is niet van ons, of het tariefbestand ontbreekt.
 
 $ meter-gateway fees""",
     "problem.fees_not_taken.title": "Een nettarief is niet aangenomen",
@@ -616,17 +625,17 @@ $ meter-gateway fees""",
 niet dat wat de markt zal vragen. De technische pagina toont elke markt, haar tarief en waarom.
 
 $ meter-gateway fees""",
-    "problem.configuration.title": "De configuratie moet anders",
-    "problem.configuration.what": "De configuratie moet anders.",
+    "problem.configuration.title": "De configuratie moet worden aangepast",
+    "problem.configuration.what": "De configuratie moet worden aangepast.",
     "problem.configuration.itself": "Deze versie gaat er nog mee door.",
     "problem.configuration.do": "{reason}",
-    "problem.configuration.help": """De volgende versie neemt haar zo niet meer. Dit noemt met \
-bestand en regel wat er anders moet:
+    "problem.configuration.help": """De volgende versie accepteert haar zo niet meer. Dit laat \
+per bestand en regel zien wat er moet veranderen:
 
 $ sudo meter-gateway check""",
     "problem.store_unread.title": "Wat was, is nu niet te lezen",
     "problem.store_unread.what": "Wat was, is nu niet te lezen.",
-    "problem.store_unread.itself": "Meters worden toch gelezen, en slots ontstaan.",
+    "problem.store_unread.itself": "Meters worden toch gelezen, en kwartieren ontstaan.",
     "problem.store_unread.do": "{reason}",
     "problem.store_unread.help": """De pagina leest het bestand met aflezingen naast de gateway. \
 Een ander programma kan het bezet houden, het kan beschadigd zijn of er nog niet zijn. Wat nu is, \

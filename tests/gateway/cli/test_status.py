@@ -46,6 +46,17 @@ async def test_a_healthy_gateway_is_shown_and_exits_0(
         assert expected in shown
 
 
+@pytest.mark.parametrize(
+    ("zone", "clock"), [("Asia/Kathmandu", "+0545"), ("Pacific/Kiritimati", "+14")]
+)
+async def test_slots_are_told_on_the_clock_of_the_site(
+    zone: str, clock: str, healthy_report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever the one who asks is."""
+    assert await asked(replace(healthy_report, zone=zone)) == 0
+    assert clock in capsys.readouterr().out
+
+
 async def test_forecasts_are_shown_with_their_errors(
     healthy_report: Report, capsys: pytest.CaptureFixture[str]
 ) -> None:

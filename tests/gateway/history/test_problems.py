@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.history.problems import PATIENCE_S, mood_of, problems_of
-from gateway.monitoring.report import MeterReport, Report
+from gateway.monitoring.report import NOT_HEARD, MeterReport, Report
 from gateway.site.settings import Settings
 from tests.gateway.history.rig import NOW_S, report
 
@@ -101,6 +101,32 @@ def test_an_exchange_that_is_away_is_red_only_where_numbers_come_too_late(well: 
     assert told(away, "exchange") == [("exchange_away_losing", "exchange", "bad")]
     [problem] = problems_of(away, MAX_GAP_S, ())
     assert problem.facts["waiting"] == 60.0
+
+
+def test_an_exchange_that_fails_is_told_once_a_slot_has_waited_for_a_whole_one(
+    well: Report,
+) -> None:
+    """Sooner it is no news: most outages are over. Later, "all is well" would not be true."""
+    [exchange] = well.destinations
+    length_s = well.slot_length_s
+    for closed_s_ago, state, expected in (
+        (length_s - 1, "retrying", []),
+        (length_s, "retrying", [("exchange_away", "exchange", "warn")]),
+        (length_s, "ok", []),
+    ):
+        oldest_s = int(well.now_s) - closed_s_ago - length_s
+        waits = replace(exchange, state=state, oldest_undelivered_s=oldest_s, backlog=3)
+        assert waits.healthy(well.now_s, well.started_s), "healthz is more patient"
+        assert told(replace(well, destinations=[waits])) == expected
+
+
+def test_verdicts_that_are_not_heard_for_a_moment_are_no_news(well: Report) -> None:
+    [exchange] = well.destinations
+    deaf = replace(exchange, sent=3, verdicts=f"{NOT_HEARD}: connection refused")
+    young = replace(deaf, oldest_undelivered_s=int(well.now_s) - well.slot_length_s - 5)
+    assert told(replace(well, destinations=[young])) == []
+    old = replace(deaf, oldest_undelivered_s=int(well.now_s) - 2 * well.slot_length_s)
+    assert told(replace(well, destinations=[old])) == [("verdicts_not_heard", "exchange", "warn")]
 
 
 def test_a_login_that_is_refused_waits_for_a_person(well: Report) -> None:

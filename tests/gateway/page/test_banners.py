@@ -93,6 +93,12 @@ def test_all_is_well_in_one_sentence() -> None:
     assert shown(sample.now()) == expected
 
 
+def test_who_is_behind_is_named() -> None:
+    state = sample.now(accepted_until_s=sample.START_S + 55 * 900, behind=["PV"])
+    assert "up to 13:45. Not yet as far as others: PV. 3 of 3" in shown(state)
+    assert "others" not in shown(sample.now())
+
+
 def test_a_start_is_no_alarm() -> None:
     assert shown(sample.starting()) == (
         "Just started2 of 3 meters have answered. The first whole quarter-hour begins at 14:45."
