@@ -40,6 +40,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WORD",
         help="of sites and users: list (default), add or remove (of sites also renew), and names",
     )
+    _add_options(parser)
+    parser.set_defaults(usage_error=parser.error)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ca",
         action="store_true",
@@ -79,7 +84,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="info",
         help="run: least important line to log",
     )
-    parser.set_defaults(usage_error=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -127,6 +127,8 @@ def open(settings: Settings, opening: Opening) -> FleetDelivery:
         )
 
     def status(store: str) -> Status:
+        from gateway.history.roles import meter_roles
+
         owed, oldest_change_s = opening.buffer.tables.changes.count()
         backlog = opening.buffer.outbox(EXCHANGE).backlog()
         oldest_s = min(filter(None, [oldest_change_s, backlog.oldest_slot_s]), default=None)
@@ -154,6 +156,7 @@ def open(settings: Settings, opening: Opening) -> FleetDelivery:
             oldest_owed_s=oldest_s,
             owed=owed,
             config=_config_hash(site.folder),
+            meters={**meter_roles(site.assets, site.devices)},
         )
 
     exchange = site.destinations.get(EXCHANGE)

@@ -131,6 +131,40 @@ async def test_a_home_that_is_not_complete(visitor: Visitor) -> None:
     assert "Nothing is kept" in words_of(await visitor.get("/sites/home-4/2024-01-01"))
 
 
+async def test_what_changes_in_what_a_home_says_is_kept_and_shown(
+    own_settings: FleetSettings, postgres: Postgres
+) -> None:
+    name = own_settings.file.database.name
+    said = (
+        (True, '{"config": "c0ffee", "problems": ["meter_silent"]}'),
+        (True, '{"config": "beef", "problems": ["disk"], "clock_trusted": false}'),
+        (False, '{"config": "beef", "problems": ["disk"], "clock_trusted": false}'),
+    )
+    with postgres.connect(name) as connection:
+        connection.execute("SET ROLE fleet_collector")
+        for online, told in said:
+            connection.execute(
+                "UPDATE fleet.status SET online = %s, told = %s FROM fleet.sites s "
+                "WHERE s.id = site AND s.name = 'home-1'",
+                (online, told),
+            )
+    async with served(own_settings) as url, httpx.AsyncClient(base_url=url, timeout=30) as client:
+        visitor = Visitor(client)
+        await visitor.log_in()
+        text = words_of(await visitor.get("/sites/home-1"))
+    for event in (
+        "problem: A meter does not answer", "solved: A meter does not answer", "connection lost",
+        "configuration changed (c0ffee → beef)", "its clock is not believed",
+    ):  # fmt: skip
+        assert event in text
+    with postgres.connect(name) as connection:
+        for n in range(600):
+            connection.execute("SELECT fleet.note_event(1, 'online', NULL, %s)", (str(n),))
+    rows = postgres.rows("SELECT count(*), max(now_is::int) FROM fleet.events WHERE site = 1 "
+                         "AND now_is ~ '^[0-9]+$'", dbname=name)  # fmt: skip
+    assert rows == [(500, 599)], "the oldest go"
+
+
 async def test_the_communitys_day_is_the_sum_of_its_meters(visitor: Visitor) -> None:
     await visitor.log_in()
     text = words_of(await visitor.get(f"/days/{YESTERDAY.isoformat()}"))
