@@ -17,7 +17,7 @@ _STEP = 12
 _SIZES: dict[Severity, int] = {"bad": 11, "warn": 9, "note": 7, "well": 5}
 _WIDEST_PX = 28
 """A square is never larger: ten homes do not fill a screen."""
-MOST_LINKS = 200
+MOST_LINKS = 120
 """Squares that lead to their homes: those that are not well first. The list has all."""
 
 
@@ -29,7 +29,7 @@ def homes_map(reader: Reader, homes: Sequence[Judged], name: str) -> Markup:
         "svg",
         tag("title", name),
         *(_squares(homes, columns, severity) for severity in reversed(SEVERITIES)),
-        *_links(reader, homes, columns),
+        tag("g", *_links(reader, homes, columns), aria_hidden="true"),
         class_="homes",
         viewBox=f"0 0 {columns * _STEP} {rows * _STEP}",
         width=columns * _WIDEST_PX,
@@ -68,14 +68,14 @@ def _links(reader: Reader, homes: Sequence[Judged], columns: int) -> list[Markup
     found = []
     for n in sorted(order[:MOST_LINKS]):
         home = homes[n]
-        said = ", ".join(reader.words(f"fleet.state.{each.kind}") for each in home.troubles)
+        said = ", ".join(reader.words(f"fleet.state.{each.kind}") for each in home.troubles[:3])
         title = f"{home.home.name}: {said or reader.words('fleet.state.well')}"
         x, y = n % columns * _STEP, n // columns * _STEP
         box = tag(
             "path", tag("title", title), class_="hit", d=f"M{x} {y}h{_STEP}v{_STEP}h-{_STEP}z"
         )
         href = f"{reader.root}sites/{home.home.name}"
-        found.append(tag("a", box, href=href, tabindex=-1, aria_hidden="true"))
+        found.append(tag("a", box, href=href, tabindex=-1))
     return found
 
 

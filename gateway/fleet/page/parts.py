@@ -59,14 +59,16 @@ def _box(severity: Severity, what: str, rest: str) -> Markup:
     return tag("div", icon(severity), inside, class_=f"mood {severity}")
 
 
-def tags(reader: Reader, troubles: Sequence[Trouble]) -> Child:
-    """What is to be said of a home, as small labels."""
+def tags(reader: Reader, troubles: Sequence[Trouble], most: int | None = None) -> Child:
+    """What is to be said of a home, as small labels: so many of the worst, and how many more."""
     if not troubles:
         return tag("span", reader.words("fleet.state.well"), class_="tag well")
     labels: list[Child] = []
-    for each in troubles:
+    for each in troubles[:most]:
         class_ = "tag" if each.severity == "note" else f"tag {each.severity}"
         labels += [tag("span", reader.words(f"fleet.state.{each.kind}"), class_=class_), " "]
+    if most is not None and len(troubles) > most:
+        labels += [tag("span", f"+{len(troubles) - most}", class_="tag"), " "]
     return labels[:-1]
 
 

@@ -13,6 +13,7 @@ from gateway.page.markup import Child, Markup, tag
 
 PER_PAGE = 50
 WORST_HERE = 5
+MOST_TAGS = 3
 
 
 def render(
@@ -114,7 +115,7 @@ def _row(reader: Reader, fleet: Fleet, each: Judged) -> list[Child]:
     home = each.home
     return [
         reader.link(f"sites/{home.name}", home.name),
-        tags(reader, each.troubles),
+        tags(reader, each.troubles, most=MOST_TAGS),
         ago(reader.words, home.last_slot_s, fleet.at_s),
         percent(reader.words, home.known, home.expected),
         home.version or reader.words("fleet.nothing"),
