@@ -88,7 +88,7 @@ simulate: .venv/run.stamp
 	@$(BIN)/python -m tests.simulation $(if $(YEARS),--years $(YEARS)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED))
 
 picture: .venv/dev.stamp
-	PICTURES=docs/images $(BIN)/python -m pytest --quiet tests/browser/test_pictures.py
+	PICTURES=docs/images $(BIN)/python -m pytest --quiet tests/browser/test_pictures.py tests/browser/test_fleet_page.py
 
 bench: .venv/dev.stamp
 	$(BIN)/python -m tests.benchmarks

@@ -77,8 +77,8 @@ class Checked:
 
     @property
     def newest_s(self) -> int | None:
-        """The newest slot in it."""
-        newest = [each.rows[-1].slot_s for each in self.items]
+        """The newest slot of what was measured: forecasts are of slots to come."""
+        newest = [each.rows[-1].slot_s for each in self.items if each.kind == "measurement"]
         newest += [each.rows[-1].slot_s for each in self.meters]
         return max(newest, default=None)
 

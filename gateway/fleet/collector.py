@@ -374,6 +374,8 @@ def without_nul(status: Status) -> dict[str, object]:
     def plain(value: object) -> object:
         if isinstance(value, str):
             return value.replace("\0", "")
+        if isinstance(value, dict):
+            return {plain(key): plain(each) for key, each in value.items()}
         return [plain(each) for each in value] if isinstance(value, list) else value
 
     told: dict[str, object] = msgspec.to_builtins(status)

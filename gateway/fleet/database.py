@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection, errors, sql
 
 from gateway.fleet.settings import FleetSettings
 
@@ -51,9 +51,11 @@ class NoPartition(DatabaseError):
     """There is no partition for a month of these rows."""
 
 
-async def connect(settings: FleetSettings, application: str = "meter-gateway fleet") -> Connection:
-    """A connection in autocommit, to the server that can be written to. Raises DatabaseError and
-    ConfigError.
+async def connect(
+    settings: FleetSettings, application: str = "meter-gateway fleet", role: str | None = None
+) -> Connection:
+    """A connection in autocommit, to the server that can be written to; as that role, if one is
+    named. Raises DatabaseError and ConfigError.
     """
     database = settings.file.database
     login = settings.login(database.credentials)
@@ -70,7 +72,7 @@ async def connect(settings: FleetSettings, application: str = "meter-gateway fle
         if ca_file is not None and database.tls != "require":
             more["sslrootcert"] = ca_file
     with translated():
-        return await AsyncConnection.connect(
+        connection = await AsyncConnection.connect(
             "",
             autocommit=True,
             host=database.host,
@@ -82,6 +84,13 @@ async def connect(settings: FleetSettings, application: str = "meter-gateway fle
             options=_SESSION,
             **more,  # type: ignore[arg-type]  # libpq's parameters by their names
         )
+        if role is not None:
+            try:
+                await connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+            except BaseException:
+                await connection.close()
+                raise
+        return connection
 
 
 @contextlib.contextmanager

@@ -22,6 +22,9 @@ DAYS_AT_ONCE = 2_000
 
 COLLECTOR_ROLE = "fleet_collector"
 READER_ROLE = "fleet_reader"
+PAGE_ROLE = "fleet_page"
+"""As which the manager's page asks: it can read, and nothing else."""
+ROLES = (COLLECTOR_ROLE, READER_ROLE, PAGE_ROLE)
 
 _LOCK = "SELECT pg_advisory_lock(hashtext('fleet.migrations'))"
 _UNLOCK = "SELECT pg_advisory_unlock(hashtext('fleet.migrations'))"
@@ -181,12 +184,12 @@ async def set_timezone(
 
 
 async def make_roles(connection: Connection) -> list[str]:
-    """Make the roles of collectors and of readers where they are missing, and grant them what they
-    need; gives those that were made. Raises DatabaseError: NotReady where this user may not make
+    """Make the roles where they are missing, and grant them what they need; gives those that were
+    made. Raises DatabaseError: NotReady where this user may not make
     roles and they are missing.
     """
     made = []
-    for role in (COLLECTOR_ROLE, READER_ROLE):
+    for role in ROLES:
         with translated():
             cursor = await connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,))
             if cursor.rowcount == 0:
@@ -197,6 +200,12 @@ async def make_roles(connection: Connection) -> list[str]:
     with translated():
         async with connection.transaction():
             await connection.execute(_GRANTS)
+            cursor = await connection.execute(
+                "SELECT FROM pg_auth_members WHERE roleid = %s::regrole AND member = %s::regrole",
+                (PAGE_ROLE, COLLECTOR_ROLE),
+            )
+            if cursor.rowcount == 0:
+                await connection.execute("GRANT fleet_page TO fleet_collector")
     return made
 
 
@@ -244,6 +253,11 @@ GRANT EXECUTE ON FUNCTION fleet.pack_begin, fleet.pack_next, fleet.pack_end, fle
     TO fleet_collector;
 GRANT SELECT ON fleet.settings TO fleet_collector;
 GRANT SELECT ON fleet.measurements, fleet.meters, fleet.days, fleet.sites, fleet.assets,
-    fleet.series, fleet.stores, fleet.status, fleet.collectors, fleet.clashes,
+    fleet.series, fleet.stores, fleet.status, fleet.collectors, fleet.clashes, fleet.events,
     fleet.deliveries, fleet.delivered, fleet.exchange_assets, fleet.aggregators TO fleet_reader;
+
+GRANT INSERT, UPDATE, DELETE ON fleet.users TO fleet_collector;
+GRANT INSERT, UPDATE ON fleet.certificates TO fleet_collector;
+GRANT USAGE ON SCHEMA fleet TO fleet_page;
+GRANT SELECT ON ALL TABLES IN SCHEMA fleet TO fleet_page;
 """

@@ -119,12 +119,20 @@ def as_request(commands: Iterable[Command]) -> str:
     return msgspec.json.format(msgspec.json.encode({"commands": list(commands)})).decode() + "\n"
 
 
-def gateway_section(settings: FleetSettings, site: str) -> str:
-    """What a home's gateway.yaml gets."""
+CREDENTIALS = "fleet.credentials"
+CERTIFICATE = "fleet.pem"
+"""A home's certificate and key, beside its gateway.yaml."""
+
+
+def gateway_section(settings: FleetSettings, site: str, *, certificate: bool = False) -> str:
+    """What a home's gateway.yaml gets. `certificate`: the broker knows it by that, not by a
+    password.
+    """
     broker = settings.file.broker
+    key, file = ("certificate", CERTIFICATE) if certificate else ("credentials", CREDENTIALS)
     ca_file = f"    ca_file: {broker.ca_file}\n" if broker.ca_file else ""
     return (
-        "# Goes into gateway.yaml, and fleet.credentials (mode 0600) beside it. There `site:` has\n"
+        f"# Goes into gateway.yaml, and {file} (mode 0600) beside it. There `site:` has\n"
         f"# to say {site}: the broker drops what comes under any other name, and tells nobody.\n"
         "destinations:\n"
         "  fleet:\n"
@@ -133,7 +141,7 @@ def gateway_section(settings: FleetSettings, site: str) -> str:
         f"    port: {broker.port}\n"
         f"    tls: {'true' if broker.tls else 'false'}\n"
         f"{ca_file}"
-        "    credentials: fleet.credentials\n"
+        f"    {key}: {file}\n"
         f"    topic: {settings.topic}\n"
     )
 

@@ -7,6 +7,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,8 +16,9 @@ from msgspec import Meta
 from drivers.settings_file import read_bounded
 from drivers.strict_yaml import Document, Mistake, Problem, decode, parse
 from gateway.fleet.aggregator.settings import ExchangeSettings
+from gateway.fleet.page.settings import PageSettings
 from gateway.site.credentials import ConfigError, Credentials, read_credentials
-from gateway.site.timezone import TimezoneName
+from gateway.site.timezone import TimezoneName, zone_of
 from gateway.site.values import BrokerHost
 
 FILE = "fleet.yaml"
@@ -180,6 +182,10 @@ class FleetFile:
         ExchangeSettings | None,
         Meta(description="the exchange to which the fleet delivers for homes with deliver: fleet"),
     ] = None
+    page: Annotated[
+        PageSettings | None,
+        Meta(description="the manager's page, and /metrics (default: none is served)"),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +199,11 @@ class FleetSettings:
     def topic(self) -> str:
         """First part of every topic."""
         return self.file.topic
+
+    @property
+    def zone(self) -> tzinfo:
+        """The community's clocks."""
+        return zone_of(self.file.timezone)
 
     def login(self, name: str | None) -> Credentials | None:
         """The login in that credential file, read now; None where there is none. Raises
@@ -236,6 +247,8 @@ def load(folder: Path) -> FleetSettings:
 def _check(file: FleetFile, document: Document, folder: Path) -> list[Problem]:
     document.report_all(("broker",), file.broker.check(folder))
     document.report_all(("database",), file.database.check(folder))
+    if file.page is not None:
+        document.report_all(("page",), file.page.check(folder))
     logins = [file.broker.credentials, file.database.credentials]
     if file.exchange is not None:
         document.report_all(("exchange",), file.exchange.check())

@@ -52,6 +52,12 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """The other end's address."""
     wants_html: bool = False
     """Whether a browser asks that would show a page."""
+    authorization: str = ""
+    """The Authorization header."""
+    forwarded_for: str = ""
+    """The X-Forwarded-For header. Anybody can write anything into it: it is for those who know that
+    a proxy of their own does.
+    """
 
     @property
     def to_root(self) -> str:

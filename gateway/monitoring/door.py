@@ -82,7 +82,7 @@ class Door:
         self._own_names = frozenset() if self._is_local else _own_names()
         self._token = token
         self._open_to_all = open_to_all
-        self._tries = _WrongTries(now)
+        self._tries = WrongTries(now)
 
     def wrong_address(self, visit: Visit) -> TurnedAway | None:
         """Whether the request was addressed to somebody else."""
@@ -155,11 +155,16 @@ class Door:
         return not self._is_local and (address_of(name) is not None or name in self._own_names)
 
 
-class _WrongTries:
-    """Wrong tokens of the last minute, by who brought them."""
+class WrongTries:
+    """Wrong tokens, or passwords, of the last minute, by who brought them. `what` is how the log
+    calls them.
+    """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(
+        self, now: Callable[[], float], what: str = "status page: %d wrong tokens"
+    ) -> None:
         self._now = now
+        self._what = what
         self._by_client: dict[str, dict[bytes, float]] = {}
         self._told_s: float | None = None
 
@@ -190,9 +195,8 @@ class _WrongTries:
         if self._told_s is None or self._now() - self._told_s >= TRIES_S:
             self._told_s = self._now()
             _log.warning(
-                "status page: %d wrong tokens in a minute from %s; it is not listened to for a "
-                "minute",
-                MAX_TRIES,
+                "%s in a minute from %s; it is not listened to for a minute",
+                self._what % MAX_TRIES,
                 client,
             )
 

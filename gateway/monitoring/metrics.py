@@ -56,8 +56,12 @@ class _Family(msgspec.Struct):
     samples: list[tuple[Mapping[str, str], float]] = msgspec.field(default_factory=list)
 
 
-class _Families(dict[str, _Family]):
+class Families(dict[str, _Family]):
     """Metrics by name, in the order in which they were first mentioned."""
+
+    def exposition(self) -> str:
+        """All of them, as they are read."""
+        return "".join(line + "\n" for line in _lines(self))
 
     def gauge(self, name: str, meaning: str, value: float | None, **labels: str) -> None:
         """What is unknown (None) has no sample: missing is not zero."""
@@ -82,7 +86,7 @@ class _Families(dict[str, _Family]):
 
 def exposition(report: Report) -> str:
     """The body of `/metrics`."""
-    families = _Families()
+    families = Families()
     families.gauge(
         "info", "Version and site of this gateway", 1, version=report.version, site=report.site
     )
@@ -131,7 +135,7 @@ def exposition(report: Report) -> str:
     if report.grid_operator:
         _grid_operator(families, report.grid_operator)
     _buffer(families, report.buffer)
-    return "".join(line + "\n" for line in _lines(families))
+    return families.exposition()
 
 
 def _parts(report: Report) -> dict[str, list[Part]]:
@@ -145,7 +149,7 @@ def _parts(report: Report) -> dict[str, list[Part]]:
     }
 
 
-def _part(families: _Families, report: Report, part: Part, kind: str) -> None:
+def _part(families: Families, report: Report, part: Part, kind: str) -> None:
     labels = {"kind": kind, "part": part.name}
     families.gauge(
         "part_healthy",
@@ -167,7 +171,7 @@ def _part(families: _Families, report: Report, part: Part, kind: str) -> None:
     )
 
 
-def _line(families: _Families, line: LineReport) -> None:
+def _line(families: Families, line: LineReport) -> None:
     needed_s, cycle_s = (
         None if ms is None else ms / 1000 for ms in (line.needed_ms, line.available_ms)
     )
@@ -203,7 +207,7 @@ def _line(families: _Families, line: LineReport) -> None:
     )
 
 
-def _meter(families: _Families, meter: MeterReport) -> None:
+def _meter(families: Families, meter: MeterReport) -> None:
     families.counter(
         "meter_samples", "Samples taken since the daemon started", meter.samples, meter=meter.name
     )
@@ -256,7 +260,7 @@ def _meter(families: _Families, meter: MeterReport) -> None:
             families.gauge(name, meaning, value, meter=meter.name)
 
 
-def _asset(families: _Families, asset: AssetReport) -> None:
+def _asset(families: Families, asset: AssetReport) -> None:
     labels = {"asset": asset.name, "uuid": asset.uuid}
     families.gauge(
         "asset_last_slot_timestamp_seconds",
@@ -293,7 +297,7 @@ def _asset(families: _Families, asset: AssetReport) -> None:
 
 
 def _forecast(
-    families: _Families, asset: AssetReport, forecast: ForecastReport, now_s: float
+    families: Families, asset: AssetReport, forecast: ForecastReport, now_s: float
 ) -> None:
     labels = {"asset": asset.name, "uuid": asset.uuid}
     coming = forecast.next_slot(now_s)
@@ -335,7 +339,7 @@ def _forecast(
 
 
 def _forecast_errors(
-    families: _Families, forecast: ForecastReport, labels: Mapping[str, str]
+    families: Families, forecast: ForecastReport, labels: Mapping[str, str]
 ) -> None:
     for errors in forecast.errors:
         over = {**labels, "days": str(errors.days)}
@@ -363,7 +367,7 @@ def _forecast_errors(
             _sent_errors(families, errors.sent, over)
 
 
-def _sent_errors(families: _Families, sent: SentErrors, labels: Mapping[str, str]) -> None:
+def _sent_errors(families: Families, sent: SentErrors, labels: Mapping[str, str]) -> None:
     """Both of the same slots."""
     for of, error_wh, off in (
         ("sent", sent.mean_error_wh, sent.sums_off_by),
@@ -385,7 +389,7 @@ def _sent_errors(families: _Families, sent: SentErrors, labels: Mapping[str, str
         )
 
 
-def _destination(families: _Families, destination: DestinationReport) -> None:
+def _destination(families: Families, destination: DestinationReport) -> None:
     to = {"destination": destination.name}
     families.gauge(
         "destination_backlog_items", "Items that are still owed", destination.backlog, **to
@@ -424,7 +428,7 @@ def _destination(families: _Families, destination: DestinationReport) -> None:
     _held(families, destination)
 
 
-def _held(families: _Families, destination: DestinationReport) -> None:
+def _held(families: Families, destination: DestinationReport) -> None:
     """What it was found to hold."""
     to = {"destination": destination.name}
     families.counter(
@@ -453,7 +457,7 @@ def _held(families: _Families, destination: DestinationReport) -> None:
     )
 
 
-def _refusals(families: _Families, destination: DestinationReport) -> None:
+def _refusals(families: Families, destination: DestinationReport) -> None:
     families.counter(
         "destination_refusals",
         "Refusals since the daemon started that were not believed",
@@ -487,7 +491,7 @@ def _refusals(families: _Families, destination: DestinationReport) -> None:
     )
 
 
-def _grid_operator(families: _Families, operator: GridOperatorReport) -> None:
+def _grid_operator(families: Families, operator: GridOperatorReport) -> None:
     families.gauge(
         "grid_operator_slot_timestamp_seconds",
         "Start of the slot that runs, by the exchange, Unix time",
@@ -529,7 +533,7 @@ def _grid_operator(families: _Families, operator: GridOperatorReport) -> None:
         )
 
 
-def _buffer(families: _Families, buffer: BufferReport) -> None:
+def _buffer(families: Families, buffer: BufferReport) -> None:
     families.gauge("buffer_size_bytes", "Size of the local store", buffer.bytes)
     families.gauge("buffer_limit_bytes", "Size at which samples are thinned", buffer.max_bytes)
     families.gauge("buffer_samples", "Samples in the local store", buffer.samples)
@@ -547,7 +551,7 @@ def _buffer(families: _Families, buffer: BufferReport) -> None:
     )
 
 
-def _lines(families: _Families) -> Iterator[str]:
+def _lines(families: Families) -> Iterator[str]:
     for name, family in families.items():
         yield f"# HELP {name} {_escaped(family.meaning)}"
         yield f"# TYPE {name} {family.kind}"

@@ -22,10 +22,12 @@ import os
 import random
 import re
 import socket
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from http import HTTPStatus
 from math import inf
+from typing import Protocol
 
 import h11
 import msgspec
@@ -79,42 +81,49 @@ _HEADERS = {
 }
 
 
-class StatusServer:
-    """Serves what `report` returns at that moment. Errors of `report` are bugs and end the daemon's
-    task group, as any bug does.
+class Guard(Protocol):
+    """Who is let in: `Door` is one."""
+
+    def wrong_address(self, visit: Visit) -> TurnedAway | None:
+        """Whether the request was addressed to somebody else."""
+
+    def no_token(self, visit: Visit) -> TurnedAway | None:
+        """Whether the request lacks what lets it in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """Where a server listens, and what it is called in its log."""
+
+    host: str
+    port: int
+    what: str = "status page"
+    setting: str = "`status: {port: …}` in gateway.yaml"
+    """Where another port is set."""
+    tls: ssl.SSLContext | None = None
+
+
+class PageServer:
+    """Serves pages over HTTP, within the limits above. `routes` are answered at once; errors of
+    theirs are bugs and end the daemon's task group, as any bug does. `pages` come after them.
     """
 
     def __init__(
         self,
-        settings: StatusSettings,
-        report: Callable[[], Report],
-        token: Callable[[], str | None] = lambda: None,
-        *,
-        open_to_all: bool = False,
-        pages: Callable[[Door], Sequence[Pages]] = lambda _: (),
-        more: Callable[[Report], Mapping[str, object]] = lambda _: {},
+        listening: Listening,
+        door: Guard,
+        routes: Mapping[str, Callable[[], Answer]],
+        pages: Sequence[Pages],
     ) -> None:
-        """`token` and `open_to_all` as in `Door`; `pages` makes what others bring, and `more` what
-        else `/status` says of a report.
-        """
-        self._settings = settings
-        self._report = report
-        self._door = Door(
-            settings.host, token, lambda: asyncio.get_running_loop().time(), open_to_all=open_to_all
-        )
-        self._others = pages(self._door)
+        self._where = listening
+        self._door = door
+        self._others = pages
         self._posts = frozenset(path for each in self._others for path in each.posts)
-        self._routes: Mapping[str, Callable[[], Answer]] = {
-            "/status": lambda: self._status(more),
-            "/healthz": self._healthz,
-            "/metrics": lambda: Answer(
-                200, metrics.exposition(self._report()).encode(), metrics.CONTENT_TYPE
-            ),
-        }
+        self._routes = routes
         self._made: dict[Callable[[], Answer], tuple[float, Answer]] = {}
         """When each of these was last made, and how it was."""
         self._bug_logged_s = -inf
-        self._port = settings.port
+        self._port = listening.port
         self._seats = Seats(MAX_CONNECTIONS, lambda: asyncio.get_running_loop().time())
         self.listening = asyncio.Event()
         """Set while the port is open."""
@@ -124,7 +133,8 @@ class StatusServer:
         """Where a browser on this machine finds the page. With port 0 it is right once `listening`
         is set.
         """
-        return page_url(self._settings.host, self._port)
+        scheme = "https" if self._where.tls else "http"
+        return page_url(self._where.host, self._port, scheme)
 
     async def run(self) -> None:
         """Serves until cancelled. Ends with an exception only where there is a bug."""
@@ -157,15 +167,17 @@ class StatusServer:
         failed: str | None = None
         # Without a token it is open to this machine: the name must lead nowhere else.
         # (A host of a class of its own would have the socket load all that names in Unicode need.)
-        host = "127.0.0.1" if is_localhost(self._settings.host) else str(self._settings.host)
+        where = self._where
+        host = "127.0.0.1" if is_localhost(where.host) else str(where.host)
         while True:
             try:
                 server = await asyncio.start_server(
                     accept,
                     host,
-                    self._settings.port,
+                    where.port,
                     limit=MAX_REQUEST_BYTES,
                     backlog=MAX_CONNECTIONS,
+                    ssl=where.tls,
                 )
                 if not server.sockets:
                     # asyncio says so where no socket could be made.
@@ -174,19 +186,20 @@ class StatusServer:
                 reason = error.strerror or str(error)
                 if reason != failed:
                     _log.error(
-                        "status page: cannot listen on %s port %d: %s. Stop what uses that port, "
-                        "or set another `status: {port: …}` in "
-                        "gateway.yaml; trying again meanwhile",
-                        self._settings.host,
-                        self._settings.port,
+                        "%s: cannot listen on %s port %d: %s. Stop what uses that port, or set "
+                        "another %s; trying again meanwhile",
+                        where.what,
+                        where.host,
+                        where.port,
                         reason,
+                        where.setting,
                     )
                 failed = reason
                 await asyncio.sleep(backoff.fail())
                 continue
             self._port = server.sockets[0].getsockname()[1]
             self.listening.set()
-            _log.info("status page: %s", self.url)
+            _log.info("%s: %s", where.what, self.url)
             return server
 
     async def _client(
@@ -225,7 +238,8 @@ class StatusServer:
         await writer.drain()
         if answer.stream is not None and request is not None and request.method != b"HEAD":
             return _Stream(connection, answer.stream)
-        writer.write_eof()
+        if writer.can_write_eof():  # TLS says so itself when it is closed
+            writer.write_eof()
         # The client closes first: were we to, with bytes of it unread, the kernel would reset the
         # connection and it might lose our answer.
         received = 0
@@ -286,8 +300,8 @@ class StatusServer:
             now_s = asyncio.get_running_loop().time()
             if now_s - self._bug_logged_s >= BUG_S:
                 self._bug_logged_s = now_s
-                _log.exception("status page: a bug; please report it with these lines")
-            return refusal(500, "this page has a bug, and the gateway's log says which")
+                _log.exception("%s: a bug; please report it with these lines", self._where.what)
+            return refusal(500, "this page has a bug, and the log says which")
 
     def _lately(self, make: Callable[[], Answer]) -> Answer:
         """What that makes now, or has made just before."""
@@ -298,15 +312,48 @@ class StatusServer:
             self._made[make] = (now_s, answer)
         return answer
 
-    def _status(self, more: Callable[[Report], Mapping[str, object]]) -> Answer:
-        report = self._report()
-        return Answer(200, report.to_json(**more(report)), "application/json")
 
-    def _healthz(self) -> Answer:
-        report = self._report()
-        if report.verdict == "well":
-            return Answer(200, b"ok\n")
-        return refusal(503, "\n".join(report.reasons()))
+class StatusServer(PageServer):
+    """Serves what `report` returns at that moment, and what others bring. Errors of `report` are
+    bugs.
+    """
+
+    def __init__(
+        self,
+        settings: StatusSettings,
+        report: Callable[[], Report],
+        token: Callable[[], str | None] = lambda: None,
+        *,
+        open_to_all: bool = False,
+        pages: Callable[[Door], Sequence[Pages]] = lambda _: (),
+        more: Callable[[Report], Mapping[str, object]] = lambda _: {},
+    ) -> None:
+        """`token` and `open_to_all` as in `Door`; `pages` makes what others bring, and `more` what
+        else `/status` says of a report.
+        """
+        door = Door(
+            settings.host, token, lambda: asyncio.get_running_loop().time(), open_to_all=open_to_all
+        )
+        routes: Mapping[str, Callable[[], Answer]] = {
+            "/status": lambda: _status(report(), more),
+            "/healthz": lambda: _healthz(report()),
+            "/metrics": lambda: Answer(
+                200, metrics.exposition(report()).encode(), metrics.CONTENT_TYPE
+            ),
+        }
+        super().__init__(
+            Listening(host=settings.host, port=settings.port), door, routes, pages(door)
+        )
+
+
+def _status(report: Report, more: Callable[[Report], Mapping[str, object]]) -> Answer:
+    return Answer(200, report.to_json(**more(report)), "application/json")
+
+
+def _healthz(report: Report) -> Answer:
+    if report.verdict == "well":
+        return Answer(200, b"ok\n")
+    return refusal(503, "\n".join(report.reasons()))
 
 
 def _peer(writer: asyncio.StreamWriter) -> str:
@@ -314,11 +361,11 @@ def _peer(writer: asyncio.StreamWriter) -> str:
     return str((writer.get_extra_info("peername") or ("",))[0])
 
 
-def page_url(host: str, port: int) -> str:
+def page_url(host: str, port: int, scheme: str = "http") -> str:
     """Where a browser on this machine finds a page that listens there."""
     if is_any(host):
         host = "127.0.0.1" if getattr(address_of(host), "version", 4) == 4 else "::1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _target(request: h11.Request) -> tuple[str | None, str]:
@@ -380,6 +427,8 @@ def _question(request: h11.Request, client: str) -> Question:
         cookie=_asked_for(request, b"cookie"),
         client=client,
         wants_html="text/html" in _asked_for(request, b"accept").lower(),
+        authorization=_asked_for(request, b"authorization"),
+        forwarded_for=_asked_for(request, b"x-forwarded-for"),
     )
 
 

@@ -224,9 +224,11 @@ def _home_title(day: Day, given: Home, i: int, words: Words) -> str:
     return f"{words.span(start_s, start_s + day.slot_s)}: {', '.join([*parts, quality])}"
 
 
-def column_chart(day: Day, column: Column, words: Words, *, root: str) -> Markup:
-    """One asset's chart of a day, with what was expected of it and by how much it may be off."""
-    closed = len(column.quality.rstrip("."))
+def column_chart(day: Day, column: Column, words: Words, *, root: str | None) -> Markup:
+    """One asset's chart of a day, with what was expected of it and by how much it may be off. Where
+    `root` is None, slots have no pages of their own.
+    """
+    closed = len(column.quality.rstrip(".")) if root is not None else 0
     day_text = words.long_day(date.fromisoformat(day.day))
     total = column_total(column)
     return bars(

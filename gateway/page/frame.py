@@ -40,6 +40,15 @@ class Reader(Struct, frozen=True, kw_only=True):
     problems: Sequence[Problem] = ()
     contact: str = ""
     """Whom to ask, in the installer's words."""
+    parts: Sequence[tuple[str, str]] = (
+        ("now", ""),
+        ("days", "days"),
+        ("meters", "meters"),
+        ("exchange", "exchange"),
+    )
+    """What the navigation leads to: the end of each word's key, and the address."""
+    more: Sequence[str] = ("events", "help", "technical")
+    """The same at the foot: the address is the end of the word's key."""
     can_log_out: bool = False
 
     def link(self, path: str, text: Child, **attributes: str | bool | None) -> Markup:
@@ -60,7 +69,7 @@ def document(
     stand above it, where there are any; `live` whether it is kept up to date.
     """
     words = reader.words
-    is_first = here == "now"
+    is_first = bool(reader.parts) and here == reader.parts[0][0]
     main = tag(
         "main",
         tag("h1", title, class_=None if heading else "off"),
@@ -73,7 +82,7 @@ def document(
         "body",
         tag("a", words("skip"), class_="skip", href="#main"),
         _header(reader),
-        _nav(reader, here),
+        _nav(reader, here) if reader.parts else None,
         main,
         _footer(reader),
         data_live=f"{reader.root}api/v1/live" if live else None,
@@ -126,7 +135,6 @@ def _header(reader: Reader) -> Markup:
 
 
 def _nav(reader: Reader, here: str) -> Markup:
-    parts = (("now", ""), ("days", "days"), ("meters", "meters"), ("exchange", "exchange"))
     items = [
         tag(
             "li",
@@ -137,15 +145,14 @@ def _nav(reader: Reader, here: str) -> Markup:
                 aria_current="page" if here == name else None,
             ),
         )
-        for name, path in parts
+        for name, path in reader.parts
     ]
     return tag("nav", tag("ul", *items), aria_label=reader.words("nav.name"))
 
 
 def _footer(reader: Reader) -> Markup:
     words = reader.words
-    names = ("events", "help", "technical")
-    links = [reader.link(name, words(f"nav.{name}")) for name in names]
+    links = [reader.link(name, words(f"nav.{name}")) for name in reader.more]
     if reader.can_log_out:
         links.append(reader.link("logout", words("login.out")))
     return tag("footer", *links, tag("span", f"meter-gateway {reader.version}"))

@@ -17,7 +17,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "any number of machines. pack: what `run` does by itself with months of long ago: they are "
         "kept in an eighth of the room. sites list: the homes. sites add NAME…: adds homes, and "
         "makes a login and a section of gateway.yaml for each. sites remove NAME…: takes nothing "
-        "from them any more. report: what a month came to, of each asset or home. export SITE: all "
+        "from them any more. sites renew [NAME…]: new certificates for these, or for all whose "
+        "certificates end within 30 days. users list, users add NAME, users remove NAME…: who may "
+        "look at the manager's page; the password is asked for, or read from standard input. "
+        "report: what a month came to, of each asset or home. export SITE: all "
         "that there is of a home, as a ZIP file. forget SITE: deletes all of it. Exit code 1 where "
         "something is wrong, which is said."
     )
@@ -27,6 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "  meter-gateway --config /etc/meter-gateway-fleet fleet sites add home-12 --output homes\n"
         "  meter-gateway --config /etc/meter-gateway-fleet fleet sites add --csv homes.csv\n"
         "  meter-gateway --config /etc/meter-gateway-fleet fleet sites list\n"
+        "  meter-gateway --config /etc/meter-gateway-fleet fleet users add anna\n"
         "  meter-gateway --config /etc/meter-gateway-fleet fleet run\n"
         "  meter-gateway --config /etc/meter-gateway-fleet fleet report --month 2026-03 "
         "--output march.xlsx\n"
@@ -34,15 +38,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "action",
-        choices=["init", "check", "run", "sites", "pack", "report", "export", "forget"],
+        choices=["init", "check", "run", "sites", "users", "pack", "report", "export", "forget"],
         help="what to do",
     )
     parser.add_argument(
         "words",
         nargs="*",
         metavar="WORD",
-        help="of sites: list (default), add or remove, and the names of sites; of export and "
-        "forget: the site",
+        help="of sites and users: list (default), add or remove (of sites also renew), and names; "
+        "of export and forget: the site",
+    )
+    _add_options(parser)
+    parser.set_defaults(usage_error=parser.error)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ca",
+        action="store_true",
+        help="init: make an authority for the homes' certificates beside fleet.yaml, where there "
+        "is none, and the collectors' own certificate",
+    )
+    parser.add_argument(
+        "--certificates",
+        action="store_true",
+        help="sites add: a client certificate for each home in place of a password",
     )
     parser.add_argument(
         "--csv",
@@ -73,7 +93,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="info",
         help="run: least important line to log",
     )
-    parser.set_defaults(usage_error=parser.error)
 
 
 def _add_storage(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
             "this needs psycopg, which is not installed here: pip install 'meter-gateway[fleet]' "
             "on the community's server (not on a box)"
         )
-    if args.words and args.action not in ("sites", "export", "forget"):
+    if args.words and args.action not in ("sites", "users", "export", "forget"):
         args.usage_error(f"{args.action} takes no further words: {' '.join(args.words)}")
     from gateway.cli.fleet import actions
 

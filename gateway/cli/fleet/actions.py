@@ -16,15 +16,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from gateway.cli.fleet import storage
+from gateway.cli.fleet import certificates, storage, users
 from gateway.cli.terminal import Refused, print_table
 from gateway.fleet import migrating, provisioning, sites
 from gateway.fleet.aggregator.aggregator import Aggregator
 from gateway.fleet.aggregator.findings import findings
 from gateway.fleet.broker import broker_of, deals_out, words
+from gateway.fleet.certificates import authority
 from gateway.fleet.collector import Collector
 from gateway.fleet.database import Connection, DatabaseError, NotReady, connect
 from gateway.fleet.packing import Packing
+from gateway.fleet.page.serving import FleetPage
+from gateway.fleet.page.telling import Telling
 from gateway.fleet.provisioning import Login
 from gateway.fleet.settings import FleetSettings, load
 from gateway.site.credentials import ConfigError
@@ -47,6 +50,8 @@ def act(args: argparse.Namespace) -> int:
                 return asyncio.run(_check(settings))
             case "run":
                 return _run(settings, args)
+            case "users":
+                return asyncio.run(users.act(settings, args))
             case "pack":
                 return asyncio.run(storage.pack(settings))
             case "report":
@@ -78,8 +83,14 @@ def _run(settings: FleetSettings, args: argparse.Namespace) -> int:
 
 
 async def _collect(settings: FleetSettings) -> None:
-    """Until SIGTERM or Ctrl-C."""
+    """Until SIGTERM or Ctrl-C. Raises ConfigError."""
     collector = Collector(settings)
+    page = settings.file.page
+    parts: list[Collector | Packing | FleetPage | Aggregator] = [collector, Packing(settings)]
+    if page is not None:
+        parts.append(FleetPage(settings, page, Telling(collector)))
+    if (exchange := settings.file.exchange) is not None:
+        parts.append(Aggregator(settings, exchange, collector.name, collector.tell))
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
@@ -87,11 +98,8 @@ async def _collect(settings: FleetSettings) -> None:
         loop.add_signal_handler(number, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(collector.run())
-            tasks.create_task(Packing(settings).run())
-            if (exchange := settings.file.exchange) is not None:
-                aggregator = Aggregator(settings, exchange, collector.name, collector.tell)
-                tasks.create_task(aggregator.run())
+            for part in parts:
+                tasks.create_task(part.run())
     counts = collector.writer.counts
     logging.getLogger(__name__).info(
         "ends: %d messages, %d rows stored in %d commits; what is not acknowledged comes again",
@@ -113,6 +121,9 @@ async def _init(settings: FleetSettings, args: argparse.Namespace) -> int:
             settings,
             file=replace(settings.file, database=replace(database, credentials=login)),
         )
+    login_of = settings.login(settings.file.broker.credentials)
+    own_login = Login(login_of.username, login_of.password) if login_of else None
+    name = own_login.username if own_login else "fleet-collector"
     async with _connected(admin) as connection:
         done = await migrating.migrate(connection)
         print(f"The schema `fleet` in {database.name} has number {migrating.newest()}", end="")
@@ -126,21 +137,25 @@ async def _init(settings: FleetSettings, args: argparse.Namespace) -> int:
         if await migrating.set_timezone(connection, settings.file.timezone, _counted):
             print(f"\rDays are those of {settings.file.timezone} now.          ")
         await migrating.set_group(connection, secrets.token_hex(8))
-
-    login_of = settings.login(settings.file.broker.credentials)
-    own_login = Login(login_of.username, login_of.password) if login_of else None
-    name = own_login.username if own_login else "fleet-collector"
-    _write(args.output / "mosquitto.acl", provisioning.acl_file(settings.topic, name))
-    commands = provisioning.collector_commands(settings.topic, own_login)
-    _write_secret(args.output / f"{DYNAMIC}.json", provisioning.as_request(commands))
-    if own_login is not None:
-        _add_password(args.output / "mosquitto.passwd", [own_login])
-    print(f"What the broker gets is in {args.output}:")
-    print("  mosquitto.acl           for acl_file; it holds for all homes, present and to come")
-    print("  mosquitto.passwd        lines for password_file; then: systemctl reload mosquitto")
-    print(_dynamic_hint(args.output / f"{DYNAMIC}.json"))
+        if args.ca:
+            await certificates.begin(settings, connection, name, args.output)
+    _write_for_broker(settings, own_login, name, args.output)
     print("Next: meter-gateway fleet check, then fleet sites add, and fleet run.")
     return 0
+
+
+def _write_for_broker(
+    settings: FleetSettings, own_login: Login | None, name: str, output: Path
+) -> None:
+    _write(output / "mosquitto.acl", provisioning.acl_file(settings.topic, name))
+    commands = provisioning.collector_commands(settings.topic, own_login)
+    _write_secret(output / f"{DYNAMIC}.json", provisioning.as_request(commands))
+    if own_login is not None:
+        _add_password(output / "mosquitto.passwd", [own_login])
+    print(f"What the broker gets is in {output}:")
+    print("  mosquitto.acl           for acl_file; it holds for all homes, present and to come")
+    print("  mosquitto.passwd        lines for password_file; then: systemctl reload mosquitto")
+    print(_dynamic_hint(output / f"{DYNAMIC}.json"))
 
 
 def _counted(done: int, of: int) -> None:
@@ -153,12 +168,13 @@ async def _roles(connection: Connection) -> None:
         made = await migrating.make_roles(connection)
     except NotReady as error:
         raise Refused(
-            f"the roles {migrating.COLLECTOR_ROLE} and {migrating.READER_ROLE} are missing, and "
-            f"this user may not make them ({error}). Have an administrator run: CREATE ROLE "
-            f"{migrating.COLLECTOR_ROLE}; CREATE ROLE {migrating.READER_ROLE}; or name a login "
-            "that may with --admin. What was done so far stays; run init again afterwards"
+            f"roles of {', '.join(migrating.ROLES)} are missing, and this user may not make them "
+            f"({error}). Have an administrator run: "
+            f"{' '.join(f'CREATE ROLE {role};' for role in migrating.ROLES)} GRANT "
+            f"{migrating.PAGE_ROLE} TO {migrating.COLLECTOR_ROLE}; or name a login that may with "
+            "--admin. What was done so far stays; run init again afterwards"
         ) from error
-    print(f"Its roles: {migrating.COLLECTOR_ROLE}, {migrating.READER_ROLE}", end="")
+    print(f"Its roles: {', '.join(migrating.ROLES)}", end="")
     print(f" (new: {', '.join(made)})." if made else ".")
 
 
@@ -193,7 +209,7 @@ async def _check(settings: FleetSettings) -> int:
                     f"BAD  its days are those of {zone}, and fleet.yaml says "
                     f"{settings.file.timezone}: run fleet init"
                 )
-            for text in await _troubles(connection):
+            for text in [*await _troubles(connection), *await certificates.troubles(connection)]:
                 bad += 1
                 print(f"BAD  {text}")
             for finding in await findings(connection, settings.file.exchange, time.time()):
@@ -231,8 +247,8 @@ def _some(names: list[str]) -> str:
 
 async def _sites(settings: FleetSettings, args: argparse.Namespace) -> int:
     action, *names = args.words or ["list"]
-    if action not in ("list", "add", "remove"):
-        args.usage_error(f"sites {action}: list, add or remove")
+    if action not in ("list", "add", "remove", "renew"):
+        args.usage_error(f"sites {action}: list, add, remove or renew")
     if action == "list" and names:
         args.usage_error("sites list takes no names")
     if action == "remove" and not names:
@@ -251,17 +267,24 @@ async def _sites(settings: FleetSettings, args: argparse.Namespace) -> int:
                 wanted: dict[str, tuple[UUID, ...]] = dict.fromkeys(names, ())
                 if args.csv:
                     wanted = sites.read_csv(args.csv)
-                return await _add(settings, connection, wanted, args.output)
+                if args.certificates:
+                    authority(settings.folder)  # before anything is added
+                return await _add(settings, connection, wanted, args)
+            case "renew":
+                return await certificates.renew(settings, connection, names, args.output)
             case _:
-                return await _remove(connection, names, args.output)
+                code = await _remove(connection, names, args.output)
+                await certificates.take_away(settings, connection, names, args.output)
+                return code
 
 
 async def _add(
     settings: FleetSettings,
     connection: Connection,
     wanted: dict[str, tuple[UUID, ...]],
-    output: Path,
+    args: argparse.Namespace,
 ) -> int:
+    output: Path = args.output
     try:
         new = await sites.add(connection, wanted)
     except sites.TakenAsset as error:
@@ -269,14 +292,19 @@ async def _add(
     logins = [provisioning.new_login(name) for name in wanted]
     commands = []
     for login in logins:
+        commands += provisioning.site_commands(settings.topic, login)
+    _write_secret(output / f"{DYNAMIC}-add.json", provisioning.as_request(commands))
+    print(f"{len(wanted)} sites are in the fleet, {len(new)} of them new. In {output}:")
+    if args.certificates:
+        await certificates.give(settings, connection, list(wanted), output)
+        print(_dynamic_hint(output / f"{DYNAMIC}-add.json"))
+        return 0
+    for login in logins:
         folder = output / login.username
         _write_secret(folder / "fleet.credentials", provisioning.credentials_file(login))
         section = provisioning.gateway_section(settings, login.username)
         _write(folder / "gateway.yaml.fleet", section)
-        commands += provisioning.site_commands(settings.topic, login)
     _add_password(output / "mosquitto.passwd", logins)
-    _write_secret(output / f"{DYNAMIC}-add.json", provisioning.as_request(commands))
-    print(f"{len(wanted)} sites are in the fleet, {len(new)} of them new. In {output}:")
     print("  NAME/                   for each home: fleet.credentials, and a section for its")
     print("                          gateway.yaml. Logins of before are of no use any more.")
     print("  mosquitto.passwd        lines for password_file; then: systemctl reload mosquitto")

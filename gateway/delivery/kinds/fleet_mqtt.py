@@ -155,6 +155,8 @@ def _broker(settings: Settings, opening: Opening, client_id: str) -> Broker:
 
 def _status(opening: Opening, deliver: Deliver, store: str) -> Status:
     """How the gateway is. Raises StoreError."""
+    from gateway.history.roles import meter_roles
+
     site = opening.site
     owed, oldest_change_s = opening.buffer.tables.changes.count()
     backlog = opening.buffer.outbox(EXCHANGE).backlog()
@@ -183,6 +185,7 @@ def _status(opening: Opening, deliver: Deliver, store: str) -> Status:
         oldest_owed_s=min(starts_s, default=None),
         owed=owed,
         config=_config_hash(site.folder),
+        meters={**meter_roles(site.assets, site.devices)},
     )
 
 

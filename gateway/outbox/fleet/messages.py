@@ -203,6 +203,10 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     owed: int = 0
     config: str = ""
     """A hash of the configuration's files."""
+    meters: dict[str, str] = {}
+    """What each meter stands for: grid, sun, battery, house or other. A community's energy is added
+    up by it.
+    """
 
 
 def topic_of(base: str, site: str, channel: Channel) -> str:

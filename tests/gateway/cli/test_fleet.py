@@ -178,7 +178,9 @@ def test_sites_from_a_file_with_their_assets(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["sites", "feed"], "list, add or remove"),
+        (["sites", "feed"], "list, add, remove or renew"),
+        (["users", "feed"], "list, add or remove"),
+        (["users", "add", "anna", "bert"], "give one name"),
         (["sites", "add"], "give names, or --csv FILE"),
         (["sites", "remove"], "which?"),
         (["sites", "list", "home-1"], "takes no names"),

@@ -91,6 +91,7 @@ def a_delivery(
         buffer_path=buffer.path,
         market=SimpleNamespace(slot=SLOT),
         assets=(),
+        devices=(),
         destinations={} if destinations is None else destinations,
     )
     settings = fleet_mqtt.Settings(host="127.0.0.1", port=port, tls=False)

@@ -65,6 +65,7 @@ def a_delivery(buffer: Buffer, site: str, port: int, folder: Path) -> FleetDeliv
             buffer_path=buffer.path,
             market=SimpleNamespace(slot=SLOT_S),
             assets=(),
+            devices=(),
             destinations={},
         ),
     )

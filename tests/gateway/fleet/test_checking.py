@@ -50,11 +50,21 @@ def with_meter(name: str = "grid", serial: str = "1", length_s: int = 900, **row
 def test_a_good_message_is_taken_whole() -> None:
     message = a_message()
     checked = check(message, NOW_S)
+    assert checked.newest_s == NOW_S
     assert (checked.items, checked.meters, checked.refusals) == (
         message.items,
         message.meters,
         [],
     )
+
+
+def test_a_forecast_is_not_the_newest_slot() -> None:
+    row = AssetRow(NOW_S + 2 * SLOT_S, 0, 5, "measured")
+    forecast = AssetRows(asset_of("home-1"), "forecast", SLOT_S, [row])
+    message = a_message()
+    both = msgspec.structs.replace(message, items=[*message.items, forecast])
+    assert check(both, NOW_S).newest_s == NOW_S
+    assert check(a_message(items=[forecast], meters=[]), NOW_S).newest_s is None
 
 
 @pytest.mark.parametrize(
@@ -156,8 +166,9 @@ def test_a_head_that_cannot_be_is_no_message(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("text", ["a\0b", "a\\u0000b", "\\", '"'])
 def test_a_status_is_stored_whatever_its_texts_are(text: str) -> None:
-    status = Status(1, "home-1", "store", True, 0, text, problems=[text])
+    status = Status(1, "home-1", "store", True, 0, text, problems=[text], meters={text: text})
     told = without_nul(status)
+    assert told["meters"] == {text.replace("\0", ""): text.replace("\0", "")}
     assert told["version"] == text.replace("\0", "")
     assert told["problems"] == [text.replace("\0", "")]
 

@@ -82,6 +82,30 @@ async def test_what_a_version_without_an_exchange_has_stored_is_owed_once_it_com
     await connection.close()
 
 
+@pytest.mark.parametrize("version", range(1, migrating.newest()))
+async def test_it_goes_on_from_each_version(
+    postgres: Postgres, tmp_path: Path, version: int
+) -> None:
+    """With a home that has said something of itself before."""
+    postgres.new_database(f"from_{version}")
+    write_config(tmp_path, 1, postgres, f"from_{version}")
+    connection = await connect(load(tmp_path))
+    await migrating.migrate(connection, up_to=version)
+    await connection.execute("INSERT INTO fleet.sites (name) VALUES ('home-1')")
+    await connection.execute("INSERT INTO fleet.stores (site, name) VALUES (1, 's')")
+    await connection.execute("INSERT INTO fleet.status (site, online, told) VALUES (1, true, '{}')")
+    done = await migrating.migrate(connection)
+    assert done == [path.stem for path in migrating.migrations()[version:]]
+    await migrating.require(connection)
+    await migrating.make_roles(connection)
+    await connection.execute("SET ROLE fleet_collector")
+    await connection.execute('UPDATE fleet.status SET online = false, told = \'{"config": "a"}\'')
+    await connection.execute("INSERT INTO fleet.stores (site, name) VALUES (1, 't')")
+    cursor = await connection.execute("SELECT what, now_is FROM fleet.events ORDER BY id")
+    assert await cursor.fetchall() == [("online", "false"), ("store", "t")]
+    await connection.close()
+
+
 async def test_a_schema_of_a_later_version_is_left_alone(connection: Connection) -> None:
     await connection.execute("INSERT INTO fleet.migrations VALUES (900, 'later')")
     for act in (migrating.require, migrating.migrate):

@@ -1,0 +1,123 @@
+"""What `meter-gateway fleet` does with certificates: files and words around
+`gateway/fleet/certificates.py`.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from drivers.net.issuing import write_whole
+from gateway.cli.terminal import Refused
+from gateway.fleet import certificates, provisioning
+from gateway.fleet.database import Connection
+from gateway.fleet.settings import FleetSettings
+
+COLLECTOR_FILE = "fleet-collector.pem"
+SITE_FILE = provisioning.CERTIFICATE
+LIST_FILE = "fleet.crl"
+
+
+async def begin(
+    settings: FleetSettings, connection: Connection, collector: str, output: Path
+) -> None:
+    """`init --ca`: an authority where there is none, and the collectors' certificate. Raises
+    Refused, ConfigError, DatabaseError.
+    """
+    is_new = certificates.make_authority(settings.folder)
+    of = certificates.authority(settings.folder)
+    own = certificates.new_certificate(of, collector)
+    _write(settings.folder / COLLECTOR_FILE, own.certificate_pem + own.key_pem, secret=True)
+    _write(output / certificates.CA_FILE, of.certificate_pem, secret=False)
+    _write(output / LIST_FILE, await certificates.revoked(connection, of), secret=False)
+    print(f"The fleet's authority is {settings.folder / certificates.CA_FILE}", end="")
+    print(" (new). Keep its key, fleet-ca.key, as you keep a password." if is_new else ".")
+    print(
+        f"  {COLLECTOR_FILE:<23} the collectors' certificate ({collector}), in {settings.folder}:"
+    )
+    print(f"                          in fleet.yaml, broker: certificate: {COLLECTOR_FILE}")
+    print(f"  {certificates.CA_FILE:<23} for mosquitto's cafile, with require_certificate and")
+    print("                          use_identity_as_username")
+    print(f"  {LIST_FILE:<23} for its crlfile: certificates of homes that were removed")
+
+
+async def give(
+    settings: FleetSettings, connection: Connection, sites: Sequence[str], output: Path
+) -> None:
+    """A new certificate for each of these, and the section of a gateway.yaml. Raises Refused,
+    ConfigError, DatabaseError.
+    """
+    of = certificates.authority(settings.folder)
+    for site in sites:
+        made = certificates.new_certificate(of, site)
+        _write(output / site / SITE_FILE, made.certificate_pem + made.key_pem, secret=True)
+        section = provisioning.gateway_section(settings, site, certificate=True)
+        _write(output / site / "gateway.yaml.fleet", section.encode(), secret=False)
+        await certificates.note(connection, site, made)
+    print(f"  NAME/{SITE_FILE:<18} for each home its certificate with its key, for")
+    print(f"                          {certificates.DAYS} days; and a section for its gateway.yaml")
+
+
+async def renew(
+    settings: FleetSettings, connection: Connection, names: Sequence[str], output: Path
+) -> int:
+    """`sites renew`: of these homes, or of all whose certificates end soon. Returns the exit code.
+    Raises Refused, ConfigError, DatabaseError.
+    """
+    if names:
+        have = {each.site for each in await certificates.ending(connection, None)}
+        if missing := sorted({*names} - have):
+            raise Refused(
+                f"no certificate was made for {', '.join(missing)} — nothing was renewed; "
+                "meter-gateway fleet sites add NAME --certificates makes the first one"
+            )
+    else:
+        names = [each.site for each in await certificates.ending(connection)]
+        if not names:
+            print(f"No certificate ends within {certificates.RENEW_DAYS} days.")
+            return 0
+    await give(settings, connection, names, output)
+    print(f"{len(names)} new, in {output}: {_some(names)}. Bring each to its home, and reload the")
+    print("gateway there; until then the one before holds.")
+    return 0
+
+
+async def take_away(
+    settings: FleetSettings, connection: Connection, names: Sequence[str], output: Path
+) -> None:
+    """Of homes that were removed. Raises Refused, ConfigError, DatabaseError."""
+    if await certificates.revoke(connection, names):
+        of = certificates.authority(settings.folder)
+        _write(output / LIST_FILE, await certificates.revoked(connection, of), secret=False)
+        print(f"  {LIST_FILE:<23} for mosquitto's crlfile; then: systemctl restart mosquitto")
+
+
+async def troubles(connection: Connection) -> list[str]:
+    """What `check` says of certificates. Raises DatabaseError."""
+    now = datetime.now(UTC)
+    found = await certificates.ending(connection)
+    ended = [each.site for each in found if each.ends <= now]
+    soon = [each.site for each in found if each.ends > now]
+    said = []
+    if ended:
+        said.append(f"the certificate has ended: {_some(ended)}; run fleet sites renew")
+    if soon:
+        said.append(
+            f"the certificate ends within {certificates.RENEW_DAYS} days: {_some(soon)}; run fleet "
+            "sites renew"
+        )
+    return said
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _write(path: Path, data: bytes, *, secret: bool) -> None:
+    """Raises Refused."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, data, secret=secret)
+    except OSError as error:
+        raise Refused(
+            f"{path}: cannot be written: {error.strerror or error} — give --output another folder"
+        ) from error

@@ -1,0 +1,191 @@
+"""Homes that the broker knows by certificates: from the fleet's authority to a slot that is stored,
+with a real mosquitto and a real PostgreSQL.
+"""
+
+import asyncio
+import ssl
+import stat
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from drivers.net.issuing import server_certificate, write_whole
+from drivers.net.mqtt import Broker as Address
+from drivers.net.mqtt import Message, MqttConnection
+from gateway.cli.main import main
+from gateway.fleet import certificates
+from gateway.fleet.settings import load
+from gateway.outbox.fleet.messages import decode_ack, topic_of
+from tests.gateway.delivery.mosquitto import Broker
+from tests.gateway.fleet.homes import TOPIC, Home, collecting, stored
+from tests.gateway.fleet.postgres import Postgres, free_port, running
+from tests.gateway.fleet.test_collector import NOW_S
+
+pytestmark = pytest.mark.xdist_group("postgres")
+
+Told = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def folder(postgres: Postgres, tmp_path: Path) -> Path:
+    """With a fleet.yaml whose collectors show a certificate."""
+    with postgres.connect() as connection:
+        connection.execute("DROP DATABASE IF EXISTS certified")
+    postgres.new_database("certified")
+    (tmp_path / "db.credentials").write_text("username: 'admin'\npassword: 'open sesame'\n")
+    (tmp_path / "db.credentials").chmod(0o600)
+    write(tmp_path, postgres, free_port(), "")
+    return tmp_path
+
+
+def write(folder: Path, postgres: Postgres, port: int, more: str) -> None:
+    (folder / "fleet.yaml").write_text(
+        f"broker: {{host: 127.0.0.1, port: {port}, tls: true{more}}}\n"
+        f"database: {{host: {postgres.folder}, name: certified, credentials: db.credentials}}\n"
+    )
+
+
+def fleet(folder: Path, *words: str) -> int:
+    return main(["--config", str(folder), "fleet", *words, "--output", str(folder / "out")])
+
+
+async def beside(folder: Path, *words: str) -> int:
+    """The same in a thread: it has a loop of its own."""
+    return await asyncio.to_thread(fleet, folder, *words)
+
+
+@pytest.fixture
+async def broker(
+    required_tool: Callable[[str], str], folder: Path, postgres: Postgres
+) -> AsyncIterator[Broker]:
+    """A mosquitto that lets in whoever shows a certificate of the fleet's authority."""
+    assert await beside(folder, "init", "--ca") == 0
+    port = load(folder).file.broker.port
+    write(folder, postgres, port, ", ca_file: fleet-ca.pem, certificate: fleet-collector.pem")
+    server = server_certificate(certificates.authority(folder), ["127.0.0.1"], 30)
+    write_whole(folder / "server.crt", server.certificate_pem, secret=False)
+    write_whole(folder / "server.key", server.key_pem, secret=True)
+    options = (
+        f"certfile {folder}/server.crt\nkeyfile {folder}/server.key\n"
+        f"cafile {folder}/out/fleet-ca.pem\ncrlfile {folder}/out/fleet.crl\n"
+        "require_certificate true\nuse_identity_as_username true\n"
+        f"allow_anonymous false\nacl_file {folder}/out/mosquitto.acl"
+    )
+    broker = Broker(required_tool("mosquitto"), folder, port, options)
+    await broker.start()
+    yield broker
+    await broker.stop()
+
+
+def shows(folder: Path, file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(folder / "fleet-ca.pem"))
+    if file is not None:
+        context.load_cert_chain(file)
+    return context
+
+
+async def visit(
+    broker: Broker, context: ssl.SSLContext, home: Home, site: str, patience: int = 600
+) -> None:
+    """Publish what the home owes on that site's topic, and wait a while for its word. Raises
+    OSError.
+    """
+    connection = await MqttConnection.connect(
+        Address("127.0.0.1", broker.port, tls=context, client_id=f"home-{home.site}"),
+        received=lambda message: home.take(decode_ack(message.payload)),
+        many=True,
+    )
+    try:
+        connection.subscribe(topic_of(TOPIC, home.site, "ack"), 1)
+        payload = home.message([*home.changes], NOW_S)
+        connection.publish(Message(topic_of(TOPIC, site, "slots"), payload))
+        for _ in range(patience):
+            if home.changes:
+                await connection.turn(0.05)
+    finally:
+        connection.abort()
+
+
+async def test_from_an_authority_to_a_home_whose_slot_is_stored(
+    folder: Path, broker: Broker, postgres: Postgres, capsys: Told
+) -> None:
+    assert await beside(folder, "sites", "add", "home-12", "home-13", "--certificates") == 0
+    own = folder / "out" / "home-12" / "fleet.pem"
+    assert stat.S_IMODE(own.stat().st_mode) == 0o600
+    assert stat.S_IMODE((folder / "fleet-ca.key").stat().st_mode) == 0o600
+    assert not (own.parent / "fleet.credentials").exists()
+    assert "certificate: fleet.pem" in (own.parent / "gateway.yaml.fleet").read_text()
+    found = x509.load_pem_x509_certificate(own.read_bytes())
+    assert found.subject.rfc4514_string() == "CN=home-12"
+
+    async with collecting(load(folder)):
+        home = Home("home-12")
+        home.close(NOW_S // 900 * 900 - 900)
+        await visit(broker, shows(folder, own), home, "home-12")
+        assert home.changes == {}
+        assert stored(postgres, "certified") == home.truth
+
+        # Nobody speaks on another's topic, and nobody without a certificate.
+        thief = Home("home-12", seq=50)
+        thief.close(NOW_S // 900 * 900 - 1800)
+        await visit(broker, shows(folder, own), thief, "home-13", patience=20)
+        assert stored(postgres, "certified") == home.truth
+        with pytest.raises(OSError):
+            await visit(broker, shows(folder, None), thief, "home-12")
+
+        # A home that is removed is out, once the broker has the list.
+        assert await beside(folder, "sites", "remove", "home-12") == 0
+        assert "fleet.crl" in capsys.readouterr().out
+        await broker.stop()
+        await broker.start()
+        with pytest.raises(OSError):
+            await visit(broker, shows(folder, own), thief, "home-12")
+        other = folder / "out" / "home-13" / "fleet.pem"
+        second = Home("home-13")
+        second.close(NOW_S // 900 * 900 - 900)
+        for _ in range(30):  # what comes before the collector is back is gone: it goes again
+            if second.changes:
+                await visit(broker, shows(folder, other), second, "home-13", patience=40)
+        assert second.changes == {}
+
+
+async def test_certificates_are_renewed_before_they_end(
+    folder: Path, postgres: Postgres, capsys: Told
+) -> None:
+    assert await beside(folder, "init") == 0
+    assert await beside(folder, "sites", "add", "home-1", "--certificates") == 1, "no authority yet"
+    assert "fleet init --ca" in capsys.readouterr().err
+    assert await beside(folder, "init", "--ca") == 0
+    assert await beside(folder, "init", "--ca") == 0, "the authority stays"
+    assert await beside(folder, "sites", "add", "home-1", "home-2", "--certificates") == 0
+    before = (folder / "out" / "home-1" / "fleet.pem").read_bytes()
+    capsys.readouterr()
+    assert await beside(folder, "sites", "renew") == 0
+    assert "No certificate ends" in capsys.readouterr().out
+
+    soon = datetime.now(UTC) + timedelta(days=20)
+    with postgres.connect("certified") as connection:
+        connection.execute(
+            "UPDATE fleet.certificates SET ends_at = %s WHERE site = "
+            "(SELECT id FROM fleet.sites WHERE name = 'home-1')",
+            (soon,),
+        )
+    await beside(folder, "check")
+    assert "ends within 30 days: home-1;" in capsys.readouterr().out
+    assert await beside(folder, "sites", "renew") == 0
+    said = capsys.readouterr().out
+    assert "1 new" in said and "home-1" in said and "home-2" not in said
+    after = (folder / "out" / "home-1" / "fleet.pem").read_bytes()
+    assert after != before
+    await beside(folder, "check")
+    assert "ends within" not in capsys.readouterr().out
+    assert await beside(folder, "sites", "renew", "home-3") == 1
