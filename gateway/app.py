@@ -85,9 +85,7 @@ class Gateway:
         mqtt: "Connects | None" = None,
         rng: Random | None = None,
     ) -> None:
-        """`open_a_line`, `transport` (to the exchange), `mqtt` (to a fleet's broker) and the
-        clock's sources are the seams at which a simulation puts its own world.
-        """
+        """All but `settings` and `rng` are the seams at which a simulation puts its own world."""
         jitter = (rng or Random()).random  # noqa: S311 — jitter, not a secret
         says = f"the daemon of site {settings.site}"
         open_a_line = open_a_line or partial(open_any_line, says=says)

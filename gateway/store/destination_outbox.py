@@ -19,7 +19,6 @@ from gateway.outbox.owed import (
 from gateway.store.accepted_marks import AcceptedMarks
 from gateway.store.behind import apply_marks
 from gateway.store.database import Database
-from gateway.store.deliverer_table import DelivererTable
 from gateway.store.held_rows import confirm, dispute, forecasts_uwh, leave, owe_once_more
 from gateway.store.rows import (
     OWED_LIST,
@@ -54,8 +53,7 @@ class DestinationOutbox:
         self, database: Database, destination: str, marks: Callable[[], AcceptedMarks]
     ) -> None:
         self._database = database
-        self.deliverers: DelivererTable | None = None
-        """Where a fleet may deliver some of the slots."""
+        self.not_due: Callable[[], str] = str  # in SQL: AND it is none that a fleet delivers
         self.destination = destination
         self._marks = marks
         self._data_version: int | None = None
@@ -80,15 +78,12 @@ class DestinationOutbox:
     # --- what is due ------------------------------------------------------------------------------
 
     def due(self, now_s: float, *, since_s: int | None, limit: int) -> list[Owed]:
-        """Pending items whose window is open, oldest slot first, of each slot the newest revision
-        only; with `since_s` only slots that start then or later. What the fleet delivers is not
-        due here.
-        """
-        not_the_fleets = self.deliverers.not_the_fleets if self.deliverers else ""
+        """Pending items whose window is open and that no fleet delivers, oldest slot first, of each
+        slot the newest revision; with `since_s` only slots that start then or later."""
         rows = self._database.rows(
             f"""SELECT {OWED_LIST} FROM {_PENDING}
                 WHERE destination = ? AND state = 'pending' AND slot_s >= ? AND opens_s <= ?
-                AND (closes_s IS NULL OR closes_s > ?) AND NOT {REPLACED}{not_the_fleets}
+                AND (closes_s IS NULL OR closes_s > ?) AND NOT {REPLACED}{self.not_due()}
                 ORDER BY slot_s LIMIT ?""",  # noqa: S608
             *(self.destination, 0 if since_s is None else since_s, now_s, now_s, limit),
         )

@@ -67,7 +67,8 @@ class OutboxTable:
         """What one destination is owed; always the same object."""
         if destination not in self._of:
             made = DestinationOutbox(self._database, destination, lambda: self.marks)
-            made.deliverers = self.deliverers if destination == EXCHANGE else None
+            if destination == EXCHANGE:
+                made.not_due = lambda: self.deliverers.not_the_fleets
             self._of[destination] = made
         return self._of[destination]
 

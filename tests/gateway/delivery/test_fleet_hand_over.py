@@ -4,13 +4,12 @@ what the exchange says of them is shown as if it had been said here.
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from msgspec.structs import replace as changed
+from msgspec.structs import replace
 
 from gateway.delivery.by_fleet import ByFleet
 from gateway.delivery.fleet_delivery import FleetDelivery
@@ -61,7 +60,7 @@ def states(buffer: Buffer) -> dict[tuple[int, str, int], tuple[str, str]]:
 
 def verdict(start_s: int, state: Any = "accepted", reason: str = "", **changes: Any) -> Verdict:
     plain = Verdict(str(ASSET), start_s, "measurement", 0, state, reason, int(NOW_S))
-    return changed(plain, **changes)
+    return replace(plain, **changes)
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ import asyncio
 import random
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from gateway.delivery.fleet_delivery import FleetDelivery
 from gateway.delivery.kinds import fleet_mqtt
