@@ -5,6 +5,7 @@ BIN := .venv/bin
 FOR ?=
 OUTAGE ?=
 GRID_OPERATOR ?=
+FLEET ?=
 YEARS ?=
 DAYS ?=
 SEED ?=
@@ -19,7 +20,7 @@ CHANNEL ?=
 .PHONY: help setup demo profile test test-long test-system simulate bench bench-fleet picture fuzz check format deb repository clean
 
 help:
-	@echo "make demo [FOR=90s] [OUTAGE=1] [GRID_OPERATOR=1]  run the main job without hardware"
+	@echo "make demo [FOR=90s] [OUTAGE=1] [GRID_OPERATOR=1] [FLEET=20]  run the main job without hardware"
 	@echo "make setup                      make .venv with all that is needed, in half a minute"
 	@echo "make profile ID=maker/model     check one meter model and its recording, in seconds"
 	@echo "make test                       pass the tests, in a few minutes"
@@ -54,8 +55,13 @@ endif
 	$(BIN)/python -m pip install --quiet --group dev
 	touch $@
 
-demo: .venv/run.stamp
-	@$(BIN)/meter-gateway demo $(if $(FOR),--for $(FOR)) $(if $(OUTAGE),--outage) $(if $(GRID_OPERATOR),--grid-operator)
+# PostgreSQL's client, which only a fleet needs.
+.venv/fleet.stamp: .venv/run.stamp
+	$(BIN)/python -m pip install --quiet --editable '.[fleet]'
+	touch $@
+
+demo: $(if $(FLEET),.venv/fleet.stamp,.venv/run.stamp)
+	@$(BIN)/meter-gateway demo $(if $(FOR),--for $(FOR)) $(if $(OUTAGE),--outage) $(if $(GRID_OPERATOR),--grid-operator) $(if $(FLEET),--fleet $(FLEET))
 
 setup: .venv/dev.stamp
 

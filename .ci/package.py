@@ -47,6 +47,8 @@ GLIBC = range(5, 37)
 LIBRARY = Path("usr/lib/meter-gateway")
 DOCS = Path("usr/share/doc/meter-gateway")
 OURS = ("gateway", "drivers", "hardware_profiles")
+NOT_ON_A_BOX = ("gateway/fleet", "gateway/cli/fleet")
+"""A community's server: it needs psycopg, which a box never has."""
 MAINTAINER = "meter-gateway maintainers"
 """Who answers for a package, where whoever builds it does not say: no address that nobody reads."""
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
@@ -402,6 +404,8 @@ def lay_out(root: Path, wheels: Iterable[Wheel]) -> None:
         unpack(WHEELS / wheel.file, tree)
     for name in OURS:
         copy_sources(ROOT / name, tree / name)
+    for name in NOT_ON_A_BOX:
+        shutil.rmtree(tree / name, ignore_errors=True)
 
     for source, target in (
         (DEBIAN / "meter-gateway", "usr/bin/meter-gateway"),

@@ -20,7 +20,7 @@ from drivers.line import open_any_line
 from drivers.sample import Sample
 from gateway.collect.collector import Collector, OpenLine
 from gateway.delivery.destination import Delivery, spoken
-from gateway.delivery.opening import Opening, open_delivery
+from gateway.delivery.opening import Opening, name_in, open_delivery
 from gateway.ledger.housekeeping import Housekeeping
 from gateway.ledger.ledger import Committed, Ledger
 from gateway.monitoring.asked import LatePages
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     import httpx
 
     from gateway.delivery.mqtt_publisher import MqttPublisher
+    from gateway.delivery.mqtt_session import Connects
+    from gateway.history.answers import Problem
     from gateway.history.api import Api
     from gateway.history.history import History
     from gateway.monitoring.door import Door
@@ -80,10 +82,11 @@ class Gateway:
         *,
         open_a_line: OpenLine | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
+        mqtt: "Connects | None" = None,
         rng: Random | None = None,
     ) -> None:
-        """`open_a_line`, `transport` (to the exchange) and the clock's sources are the seams at
-        which a simulation puts its own world.
+        """`open_a_line`, `transport` (to the exchange), `mqtt` (to a fleet's broker) and the
+        clock's sources are the seams at which a simulation puts its own world.
         """
         jitter = (rng or Random()).random  # noqa: S311 — jitter, not a secret
         says = f"the daemon of site {settings.site}"
@@ -98,7 +101,10 @@ class Gateway:
             health.failed(refusal)
         _take_up(self.buffer, settings, clock, health)
 
-        self.deliveries = list(_deliveries(settings, self.buffer, clock, jitter, transport))
+        told = partial(self._condition, settings.market.max_gap)
+        self.deliveries = [
+            *_deliveries(settings, self.buffer, clock, jitter, (transport, mqtt), told)
+        ]
         terms = [delivery.terms for delivery in self.deliveries if delivery.terms]
 
         self.ledger = Ledger(settings, self.buffer, clock, terms)
@@ -163,6 +169,14 @@ class Gateway:
                 await self.agent.aclose()
             self.housekeeping.finish()
         return not stop.is_set()
+
+    def _condition(self, max_gap_s: float) -> "tuple[Report, list[Problem]]":
+        """How it all is, and what is wrong, for whoever is told of it elsewhere."""
+        from gateway.history.problems import problems_of  # of a fleet's member only
+
+        report = self.reporter.lately()
+        undated = _undated([each.terms for each in self.deliveries if each.terms])
+        return report, problems_of(report, max_gap_s, undated)
 
     def _rest_s(self) -> float:
         """For how long no meter will be asked."""
@@ -242,6 +256,9 @@ def _take_up(buffer: Buffer, settings: Settings, clock: Clock, health: StoreHeal
     kept = {a.name: KeptAsset(a.uuid, a.kind, str(a.energy)) for a in settings.assets}
     follow_assets(buffer, kept, clock.now_s())
 
+    if not any(getattr(each, "is_fleet", False) for each in settings.destinations.values()):
+        health.ask(buffer.tables.changes.leave, None)
+
 
 def _limits(settings: Settings) -> Limits:
     buffer = settings.buffer
@@ -254,8 +271,16 @@ def _deliveries(
     buffer: Buffer,
     clock: Clock,
     jitter: Callable[[], float],
-    http: "httpx.AsyncBaseTransport | None",
+    seams: "tuple[httpx.AsyncBaseTransport | None, Connects | None]",
+    condition: "Callable[[], tuple[Report, list[Problem]]]",
 ) -> Iterator[Delivery]:
+    http, mqtt = seams
+    handover = None
+    if any(getattr(each, "is_fleet", False) for each in settings.destinations.values()):
+        from gateway.delivery.handover import Handover
+
+        slot_s = int(settings.market.slot)
+        handover = Handover(buffer, clock.now_s, slot_s, partial(name_in, settings))
     for name, its_settings in settings.destinations.items():
         opening = Opening(
             name=name,
@@ -264,6 +289,9 @@ def _deliveries(
             now=clock.now_s,
             trusted=lambda: clock.trusted,
             jitter=jitter,
+            handover=handover,
+            condition=condition,
+            mqtt=mqtt,
             http=http,
         )
         yield open_delivery(its_settings, opening)

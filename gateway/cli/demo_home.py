@@ -136,11 +136,14 @@ def free_port(wanted: int) -> int:
 
 
 class Daemon:
-    """The gateway as a process, restarted when it ends, as systemd restarts it."""
+    """The gateway as a process, restarted when it ends, as systemd restarts it. `words` is what it
+    is told to do, `name` what its log is called.
+    """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *words: str, name: str = "gateway") -> None:
         self._folder = folder
-        self.log_path = folder / "gateway.log"
+        self._words = words or ("run",)
+        self.log_path = folder / f"{name}.log"
         self.process: asyncio.subprocess.Process | None = None
         self.starts = 0
 
@@ -149,7 +152,8 @@ class Daemon:
         with self.log_path.open("ab") as log:
             while True:
                 # A session of its own: Ctrl-C in the terminal is ours to handle.
-                arguments = ("-P", "-m", "gateway", "run", "--config", str(self._folder))
+                config = ("--config", str(self._folder))
+                arguments = ("-P", "-m", "gateway", *config, *self._words)
                 self.process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     *arguments,

@@ -5,37 +5,24 @@ The broker's own acknowledgement is worth nothing here: brokers give it for what
 """
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Literal
 
 from msgspec.structs import replace
 
-from drivers.net.mqtt import Broker, Message, MqttConnection, TooLong
-from gateway.energy.slot import Event
+from drivers.net.mqtt import Message, TooLong
+from gateway.delivery.fleet_parcels import Parcels, Place
+from gateway.delivery.fleet_words import FleetWords
+from gateway.delivery.handover import Handover
+from gateway.delivery.mqtt_session import MqttSession
 from gateway.monitoring.report import DestinationReport
-from gateway.outbox.fleet import making
-from gateway.outbox.fleet.messages import (
-    MAX_ACK_BYTES,
-    VERSION,
-    Ack,
-    BadMessage,
-    Deliver,
-    Slots,
-    Status,
-    decode_ack,
-    encode,
-    topic_of,
-)
-from gateway.outbox.fleet.shipping import Parcel, Shipping, spans_of
+from gateway.outbox.fleet.messages import MAX_ACK_BYTES, Slots, Status, encode, topic_of
+from gateway.outbox.fleet.shipping import Shipping
 from gateway.site.credentials import ConfigError
 from gateway.store.buffer import Buffer
 from gateway.store.errors import StoreError
 from gateway.timing.backoff import Backoff
-
-_log = logging.getLogger(__name__)
 
 _BACKOFF_S = (1.0, 60.0)
 _LOOK_S = 10.0
@@ -44,41 +31,8 @@ MANY = 40_000
 """Changes that are looked at: 400 days."""
 STATUS_S = 300.0
 DIGEST_S = 3600.0
-DIGEST_DAYS = 7
-"""So many whole days (UTC) are compared with the collector each hour."""
 _MAX_AGE_SLOTS = 3
 """A collector that has said nothing for so many slots is away."""
-
-
-@dataclass(slots=True)
-class _Health:
-    """How it goes. Times are Unix seconds."""
-
-    state: str = "connecting"
-    last_success_s: float | None = None
-    errors: int = 0
-    last_error: str = ""
-    last_error_s: float | None = None
-    stored: int = 0
-    refused: int = 0
-    sent: int = 0
-    warning: str = ""
-    logged: set[str] = field(default_factory=set)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where the collector listens, and who we are."""
-
-    name: str
-    """The destination's, in the configuration."""
-    topic: str
-    site: str
-    version: str
-    deliver: Deliver
-    url: str
-    broker: Callable[[], Broker]
-    """Made anew for each connection: the login may have changed. Raises OSError, ConfigError."""
 
 
 class FleetDelivery:
@@ -91,22 +45,22 @@ class FleetDelivery:
         place: Place,
         buffer: Buffer,
         shipping: Shipping,
+        handover: Handover,
         *,
         now: Callable[[], float],
         trusted: Callable[[], bool],
         jitter: Callable[[], float],
-        status: Callable[[str], Status],
     ) -> None:
         self._place = place
         self._buffer = buffer
         self._shipping = shipping
+        self._handover = handover
         self._now = now
         self._trusted = trusted
-        self._status = status
         self._backoff = Backoff(*_BACKOFF_S, jitter)
-        self._health = _Health()
-        self._connection: MqttConnection | None = None
-        self._acks: list[Ack] = []
+        self._parcels = Parcels(place, buffer, now)
+        self._words = FleetWords(place, buffer, shipping, handover, self._backoff, now)
+        self._connection: MqttSession | None = None
         self.turned_s: float | None = None
         """When `run` last went round, by the loop's clock."""
 
@@ -134,11 +88,12 @@ class FleetDelivery:
         while True:
             self.turned_s = asyncio.get_running_loop().time()
             try:
+                self._decide()
                 await self._session()
             except (OSError, ConfigError) as error:
-                self._failed(_words(error), "retrying")
+                self._words.failed(_in_words(error), "retrying")
             except StoreError as error:
-                self._failed(str(error), "waiting for the disk")
+                self._words.failed(str(error), "waiting for the disk")
             await asyncio.sleep(self._backoff.fail())
 
     async def aclose(self) -> None:
@@ -146,7 +101,7 @@ class FleetDelivery:
 
     def snapshot(self, now_s: float) -> DestinationReport:
         """How it goes. Raises StoreError."""
-        health = self._health
+        health = self._words.health
         if health.state == "ok" and now_s - (health.last_success_s or now_s) > self._away_s:
             health.state = "connected"  # to the broker; nobody has stored anything for long
         owed, oldest_s = self._buffer.tables.changes.count()
@@ -174,31 +129,41 @@ class FleetDelivery:
 
     # --- one connection ---------------------------------------------------------------------------
 
+    def _decide(self) -> None:
+        """Who delivers to the exchange, as soon as it is known what time it is. Raises
+        StoreError.
+        """
+        if self._trusted():
+            self._handover.decide(self._place.deliver, self.name)
+
     async def _session(self) -> None:
         """From DNS to its end. Raises OSError, ConfigError, StoreError."""
-        store = self._buffer.tables.changes.join()
+        store = self._words.joined("", trusted=self._trusted())
         offline = self._status_message(self._told(store, online=False))
-        connection = await MqttConnection.connect(
+        connection = await self._place.connect(
             self._place.broker(),
             will=offline,
-            received=self._received,
+            received=self._words.received,
             max_packet_bytes=MAX_ACK_BYTES + 1024,
         )
         self._connection = connection
         now_s = asyncio.get_running_loop().time
-        status_s = digest_s = now_s()
+        began_s = status_s = digest_s = now_s()
         try:
             connection.subscribe(topic_of(self._place.topic, self._place.site, "ack"))
-            self._set_state("connected")
+            self._words.set_state("connected")
             while True:
                 self.turned_s = now_s()
-                self._take_acks(store)
+                store = self._words.joined(store, trusted=self._trusted())
+                self._words.take_all()
+                self._words.say_if_unheard(now_s() - began_s)
                 if now_s() >= status_s:
                     connection.publish(self._status_message(self._told(store, online=True)))
                     status_s = now_s() + STATUS_S
                 if self._trusted():
-                    if now_s() >= digest_s:
-                        self._send(connection, self._digests(store))
+                    self._decide()
+                    if now_s() >= digest_s and self._may_compare(now_s() - digest_s):
+                        self._compare(connection, store)
                         digest_s = now_s() + DIGEST_S
                     self._ship(connection, store)
                 wait_s = self._shipping.wait_s(self._now(), now_s())
@@ -210,61 +175,34 @@ class FleetDelivery:
             connection.abort()
             self._connection = None
 
-    def _ship(self, connection: MqttConnection, store: str) -> None:
+    def _ship(self, connection: MqttSession, store: str) -> None:
         """Send all that may go now. Raises OSError, StoreError."""
         changes = self._buffer.tables.changes.newest(MANY)
         loop_s = asyncio.get_running_loop().time()
         while parcel := self._shipping.next(changes, self._now(), loop_s):
-            message, taken = self._made(parcel, store)
+            message, taken = self._parcels.made(parcel, store)
             self._shipping.sent(taken, loop_s)
             self._send(connection, message, parcel.channel)
             if connection.busy:
                 return  # the network is slower than we are
 
-    def _made(self, parcel: Parcel, store: str) -> tuple[Slots, Parcel]:
-        """A message of as many of these changes as it takes, and which those are. Raises
+    def _compare(self, connection: MqttSession, store: str) -> None:
+        """Send once more what no word came on, and what the last days come to. Raises OSError,
         StoreError.
         """
-        tables = self._buffer.tables
-        slots_s = [change.slot_s for change in parcel.changes]
-        at = {each: list(tables.slots.at(each)) for each in dict.fromkeys(slots_s)}
-        of_assets = {each: list(tables.asset_slots.between(each, each + 1)) for each in at}
-        rows_at = {each: len(at[each]) + len(of_assets[each]) for each in at}
-        fitting = {*making.slots_that_fit(slots_s, rows_at)}
-        taken = Parcel(
-            parcel.channel, tuple(change for change in parcel.changes if change.slot_s in fitting)
-        )
-        message = self._head(
-            store,
-            seq=spans_of(change.seq for change in taken.changes),
-            items=making.asset_rows(s for each in fitting for s in of_assets[each]),
-            meters=making.meter_rows(s for each in fitting for s in at[each]),
-        )
-        return message, taken
+        if unspoken := self._handover.unspoken():
+            self._buffer.tables.changes.note_slots(unspoken)
+        self._send(connection, self._parcels.digests(store))
 
-    def _digests(self, store: str) -> Slots:
-        """What the last whole days come to. Raises StoreError."""
-        today_s = int(self._now()) // making.DAY_S * making.DAY_S
-        slots = self._buffer.tables.asset_slots.between(
-            today_s - DIGEST_DAYS * making.DAY_S, today_s
-        )
-        return self._head(store, digests=making.digests(slots))
-
-    def _head(self, store: str, **more: object) -> Slots:
-        place = self._place
-        return Slots(
-            v=VERSION,
-            site=place.site,
-            store=store,
-            version=place.version,
-            sent=int(self._now()),
-            deliver=place.deliver,
-            **{"seq": [], **more},  # type: ignore[arg-type]  # the fields of Slots, by their names
-        )
+    def _may_compare(self, late_s: float) -> bool:
+        """Whether days are compared now: best while nothing is on its way, for then today is, too.
+        Raises StoreError.
+        """
+        return late_s > self._shipping.slot_s or not self._buffer.tables.changes.count()[0]
 
     def _send(
         self,
-        connection: MqttConnection,
+        connection: MqttSession,
         message: Slots,
         channel: Literal["slots", "backlog"] = "slots",
     ) -> None:
@@ -272,17 +210,17 @@ class FleetDelivery:
         try:
             connection.publish(Message(topic, encode(message)))
         except TooLong as error:
-            self._failed(
+            self._words.failed(
                 f"the broker takes no message of that size: {error} — raise its limit to 1 MiB "
                 "(mosquitto: max_packet_size, message_size_limit)",
                 "refused",
             )
             return
-        self._health.sent += 1
+        self._words.health.sent += 1
 
     def _told(self, store: str, *, online: bool) -> Status:
         """How the gateway is."""
-        status = self._status(store)
+        status = self._place.status(store)
         return replace(status, online=online, sent=int(self._now()))
 
     def _status_message(self, status: Status) -> Message:
@@ -290,66 +228,8 @@ class FleetDelivery:
         topic = topic_of(self._place.topic, self._place.site, "status")
         return Message(topic, encode(status), retained=True)
 
-    # --- what the collector says ------------------------------------------------------------------
 
-    def _received(self, message: Message) -> None:
-        """Something came on the topic of acknowledgements."""
-        try:
-            self._acks.append(decode_ack(message.payload))
-        except BadMessage as error:
-            self._failed(f"an acknowledgement: {error}", self._health.state)
-
-    def _take_acks(self, store: str) -> None:
-        """Forget what is stored, and note what is refused. Raises StoreError: then they are
-        looked at again.
-        """
-        while self._acks:
-            ack = self._acks[0]
-            if ack.store == store:
-                self._take(ack)
-            self._acks.pop(0)
-
-    def _take(self, ack: Ack) -> None:
-        changes = self._buffer.tables.changes
-        decided = [*ack.stored, *(each.seq for each in ack.refused)]
-        if decided:
-            changes.stored(decided)
-            self._shipping.done(decided)
-            self._health.last_success_s = self._now()
-            self._backoff.succeed()
-            self._set_state("ok")
-        for begin_s, end_s in ack.ask:
-            changes.note_again(begin_s, end_s)
-        self._health.stored += sum(end - begin + 1 for begin, end in ack.stored)
-        for refused in ack.refused:
-            self._health.refused += refused.seq[1] - refused.seq[0] + 1
-            self._note(f"the fleet's collector refuses what it was sent: {refused.why}")
-        if ack.warning and ack.warning != self._health.warning:
-            self._note(f"the fleet's collector warns: {ack.warning}")
-        self._health.warning = ack.warning
-
-    # --- for people -------------------------------------------------------------------------------
-
-    def _note(self, text: str) -> None:
-        _log.warning("%s: %s", self.name, text)
-        self._buffer.note(Event(round(self._now() * 1000), "", "fleet", text))
-
-    def _set_state(self, state: str) -> None:
-        if state == "ok" and self._health.state != "ok":
-            _log.info("%s: the fleet's collector stores what it is sent", self.name)
-            self._health.logged.clear()
-        self._health.state = state
-
-    def _failed(self, why: str, state: str) -> None:
-        health = self._health
-        health.state, health.last_error, health.last_error_s = state, why, self._now()
-        health.errors += 1
-        if why not in health.logged and len(health.logged) < 20:
-            health.logged.add(why)
-            _log.warning("%s: %s; trying again", self._place.url, why)
-
-
-def _words(error: Exception) -> str:
+def _in_words(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"the broker's certificate is not trusted: {error.verify_message}; set ca_file to the "

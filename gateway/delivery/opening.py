@@ -16,6 +16,11 @@ from gateway.store.buffer import Buffer
 if TYPE_CHECKING:
     import httpx
 
+    from gateway.delivery.handover import Handover
+    from gateway.delivery.mqtt_session import Connects
+    from gateway.history.answers import Problem
+    from gateway.monitoring.report import Report
+
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """One destination's surroundings.
@@ -36,6 +41,12 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """Whether that is believed."""
     jitter: Callable[[], float]
     """Random numbers from 0 to 1."""
+    handover: "Handover | None" = None
+    """What the fleet delivers in this gateway's place; all destinations share one."""
+    condition: "Callable[[], tuple[Report, list[Problem]]] | None" = None
+    """How the whole gateway is, and what is wrong; None: nobody knows."""
+    mqtt: "Connects | None" = None
+    """Where a simulation puts its broker."""
     http: "httpx.AsyncBaseTransport | None" = None
     """Where a simulation takes the place of the network."""
 
@@ -46,8 +57,19 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
 
     def name_of(self, subject: Subject) -> str:
         """What people call a subject."""
-        names = (asset.name for asset in self.site.assets if asset.uuid == subject)
-        return next(names, str(subject))
+        return name_in(self.site, subject)
+
+    def shared_handover(self) -> "Handover":
+        """What the fleet delivers in this gateway's place."""
+        from gateway.delivery.handover import Handover
+
+        return self.handover or Handover(self.buffer, self.now, self.slot_s, self.name_of)
+
+
+def name_in(site: Settings, subject: Subject) -> str:
+    """What people call a subject."""
+    names = (asset.name for asset in site.assets if asset.uuid == subject)
+    return next(names, str(subject))
 
 
 def open_destination(settings: DestinationSettings, opening: Opening) -> Destination | Delivery:
@@ -59,8 +81,11 @@ def open_destination(settings: DestinationSettings, opening: Opening) -> Destina
 def open_delivery(settings: DestinationSettings, opening: Opening) -> Delivery:
     """The task of one destination, with its own patience."""
     opened = open_destination(settings, opening)
-    if not isinstance(opened, Destination):
-        return opened
+    return upload(opened, opening) if isinstance(opened, Destination) else opened
+
+
+def upload(opened: Destination, opening: Opening) -> Uploader:
+    """What delivers to a destination whose items are rows of the outbox."""
     return Uploader(
         masked_words(opened, opening.site.secrets.masked),
         opening.buffer.outbox(opening.name),

@@ -5,7 +5,7 @@ stored. What this version does not know (a word that a later one writes) is no f
 gateway's: the message waits until the collector is brought up to date.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
@@ -20,6 +20,7 @@ from gateway.outbox.fleet.messages import (
     AssetRow,
     AssetRows,
     BadMessage,
+    Digest,
     MeterRow,
     MeterRows,
     Refused,
@@ -260,6 +261,25 @@ def uuid_of(text: str) -> UUID:
 
 FEW_SPANS = 20
 """Two numbers of 20 digits each: with the longest warning they are short enough by far."""
+
+
+def span_of(digest: Digest) -> Span:
+    """Which slots of its day it is about: all of them, where it says nothing else."""
+    first_s = digest.day_s if digest.first_s is None else digest.first_s
+    last_s = digest.day_s + DAY_S - 1 if digest.last_s is None else digest.last_s
+    return max(first_s, digest.day_s), min(last_s, digest.day_s + DAY_S - 1)
+
+
+def differs(
+    digest: Digest, slots: int, sum_uwh: int, clashes: Set[int], known: Set[int] = frozenset()
+) -> bool:
+    """Whether that is worth asking for again, where the database has so many known slots of that
+    sum, and knows of clashes in these (starts); `known` are its known slots, where there are
+    clashes. Sending again is no remedy for a clash; but what is not there at all, it brings.
+    """
+    if (slots, sum_uwh) == (digest.slots, digest.sum_uwh):
+        return False
+    return not clashes or len(clashes | known) < digest.slots
 
 
 def acks(

@@ -232,6 +232,9 @@ GRANT UPDATE, DELETE ON fleet.days TO fleet_collector;
 GRANT UPDATE ON fleet.stores, fleet.refused, fleet.status, fleet.collectors, fleet.sites
     TO fleet_collector;
 GRANT DELETE ON fleet.refused, fleet.collectors TO fleet_collector;
+GRANT INSERT, UPDATE, DELETE ON fleet.deliveries, fleet.exchange_assets, fleet.aggregators
+    TO fleet_collector;
+GRANT UPDATE ON fleet.exchange_state TO fleet_collector;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA fleet TO fleet_collector;
 REVOKE ALL ON FUNCTION fleet.add_month FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION fleet.add_month TO fleet_collector;
@@ -241,5 +244,6 @@ GRANT EXECUTE ON FUNCTION fleet.pack_begin, fleet.pack_next, fleet.pack_end, fle
     TO fleet_collector;
 GRANT SELECT ON fleet.settings TO fleet_collector;
 GRANT SELECT ON fleet.measurements, fleet.meters, fleet.days, fleet.sites, fleet.assets,
-    fleet.series, fleet.stores, fleet.status, fleet.collectors, fleet.clashes TO fleet_reader;
+    fleet.series, fleet.stores, fleet.status, fleet.collectors, fleet.clashes,
+    fleet.deliveries, fleet.delivered, fleet.exchange_assets, fleet.aggregators TO fleet_reader;
 """

@@ -1,7 +1,7 @@
 """`fleet.yaml`: the broker and the database of a community, or every mistake at once.
 
 <folder>/fleet.yaml              what stands below
-<folder>/fleet-broker.credentials, fleet-database.credentials
+<folder>/fleet-broker.credentials, fleet-database.credentials, fleet-exchange.credentials
                                  mode 0600: `username:` and `password:`; or systemd credentials
 """
 
@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from drivers.settings_file import read_bounded
 from drivers.strict_yaml import Document, Mistake, Problem, decode, parse
+from gateway.fleet.aggregator.settings import ExchangeSettings
 from gateway.site.credentials import ConfigError, Credentials, read_credentials
 from gateway.site.timezone import TimezoneName
 from gateway.site.values import BrokerHost
@@ -175,6 +176,10 @@ class FleetFile:
             examples=[60],
         ),
     ] = 60
+    exchange: Annotated[
+        ExchangeSettings | None,
+        Meta(description="the exchange to which the fleet delivers for homes with deliver: fleet"),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,8 +236,12 @@ def load(folder: Path) -> FleetSettings:
 def _check(file: FleetFile, document: Document, folder: Path) -> list[Problem]:
     document.report_all(("broker",), file.broker.check(folder))
     document.report_all(("database",), file.database.check(folder))
+    logins = [file.broker.credentials, file.database.credentials]
+    if file.exchange is not None:
+        document.report_all(("exchange",), file.exchange.check())
+        logins.append(file.exchange.credentials)
     problems = list(document.problems)
-    for name in (file.broker.credentials, file.database.credentials):
+    for name in logins:
         if name is not None:
             problems += read_credentials(folder, name)[1]
     return problems

@@ -162,16 +162,23 @@ LATE_METERS = Table(
 COUNT_AGAIN = "SELECT fleet.count_again(%s::int[], %s::date[])"
 
 SUMS = """
-SELECT n, count(s.energy_uwh), coalesce(sum(s.energy_uwh), 0), EXISTS (
-    SELECT FROM fleet.clashes c WHERE coalesce(c.asset, 0) = want.asset
-    AND coalesce(c.series, 0) = 0 AND c.slot >= to_timestamp(want.day_s)
-    AND c.slot < to_timestamp(want.day_s + 86400))
-FROM unnest(%s::int[], %s::bigint[]) WITH ORDINALITY AS want(asset, day_s, n)
-LEFT JOIN LATERAL fleet.slots(want.asset, 'm', to_timestamp(want.day_s),
-    to_timestamp(want.day_s + 86400)) s ON true
-GROUP BY n, want.asset, want.day_s
+SELECT n, count(s.energy_uwh), coalesce(sum(s.energy_uwh), 0),
+    (SELECT array_agg(DISTINCT extract(epoch FROM c.slot)::bigint) FROM fleet.clashes c
+        WHERE coalesce(c.asset, 0) = want.asset AND coalesce(c.series, 0) = 0
+        AND c.slot >= to_timestamp(want.from_s) AND c.slot < to_timestamp(want.until_s)),
+    CASE WHEN EXISTS (SELECT FROM fleet.clashes c WHERE coalesce(c.asset, 0) = want.asset
+        AND coalesce(c.series, 0) = 0 AND c.slot >= to_timestamp(want.from_s)
+        AND c.slot < to_timestamp(want.until_s))
+    THEN array_agg(extract(epoch FROM s.slot)::bigint) FILTER (WHERE s.energy_uwh IS NOT NULL) END
+FROM unnest(%s::int[], %s::bigint[], %s::bigint[])
+    WITH ORDINALITY AS want(asset, from_s, until_s, n)
+LEFT JOIN LATERAL fleet.slots(want.asset, 'm', to_timestamp(want.from_s),
+    to_timestamp(want.until_s)) s ON true
+GROUP BY n, want.asset, want.from_s, want.until_s
 """
-"""What each asset's day (UTC) comes to, packed or not, and whether a clash is known of it."""
+"""What each asset's day (UTC), or a part of it, comes to, packed or not; in which slots a clash is
+known, and only where there are some, which slots are known at all.
+"""
 
 TOUCH = """
 WITH mine AS (SELECT id FROM fleet.stores WHERE id = ANY(%s::int[]) ORDER BY id FOR UPDATE)

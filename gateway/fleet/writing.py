@@ -8,7 +8,7 @@ keys, so that two collectors that write the same ones wait for each other and ne
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from operator import itemgetter
@@ -27,10 +27,13 @@ from gateway.fleet.checking import (
     Refusal,
     acks,
     check,
+    differs,
+    span_of,
 )
 from gateway.fleet.database import Connection, NoPartition, Unfit, translated
 from gateway.fleet.directory import Directory, SeriesName
 from gateway.fleet.inbox import Delivered
+from gateway.fleet.owing import Stored, owe
 from gateway.fleet.statements import (
     ASSETS,
     COUNT_AGAIN,
@@ -164,6 +167,7 @@ class Writer:
                     await _insert(connection, LATE_METERS, late_meters),
                     await _insert(connection, METERS, meters),
                 ]
+                await owe(connection, self._stored(batch))
                 await _touch_stores(connection, self._touched(batch))
                 await _keep(connection, kept)
         # Only now is it on the server's disk.
@@ -230,6 +234,19 @@ class Writer:
         rows.sort(key=itemgetter(0, 1, 2, 3))
         return rows
 
+    def _stored(self, batch: Sequence[Taken]) -> Iterator[Stored]:
+        """The numbers that may be owed to the exchange, or not any more."""
+        for each in batch:
+            by_fleet = each.message.deliver == "fleet"
+            for item in each.checked.items:
+                asset, site = self.directory.asset(item.asset)
+                if site != each.site_id:
+                    continue
+                for row in item.rows:
+                    if by_fleet or row.revision:
+                        kind = KINDS[item.kind]
+                        yield Stored(asset, row.slot_s, kind, row.revision, by_fleet)
+
     def _meter_rows(self, batch: Sequence[Taken]) -> list[tuple[Any, ...]]:
         rows = []
         for each in batch:
@@ -263,8 +280,8 @@ class Writer:
         return [found[store] for store in sorted(found)]
 
     async def _differing(self, connection: Connection, taken: Taken) -> list[Span]:
-        """The days of which the gateway says something else than the database; but where a clash is
-        known, for which there is no remedy in sending again. Raises DatabaseError.
+        """The days of which the gateway says something else than the database. Raises
+        DatabaseError.
         """
         if not taken.message.digests:
             return []
@@ -284,14 +301,19 @@ class Writer:
             return []
         assets = [self.directory.asset(each.asset)[0] for each in own]
         with translated():
-            cursor = await connection.execute(SUMS, (assets, [each.day_s for each in own]))
-            rows = cast("list[tuple[int, int, Decimal, bool]]", await cursor.fetchall())
-        wanted = set()
-        for n, slots, sum_uwh, is_clash in rows:
-            digest = own[n - 1]
-            if (slots, int(sum_uwh)) != (digest.slots, digest.sum_uwh) and not is_clash:
-                wanted.add(digest.day_s)
-        return [(day_s, day_s + 86_399) for day_s in sorted(wanted)]
+            spans = [span_of(each) for each in own]
+            columns = assets, [begin_s for begin_s, _ in spans], [end_s + 1 for _, end_s in spans]
+            cursor = await connection.execute(SUMS, columns)
+            rows = cast(
+                "list[tuple[int, int, Decimal, list[int] | None, list[int] | None]]",
+                await cursor.fetchall(),
+            )
+        wanted = {
+            spans[n - 1]
+            for n, slots, sum_uwh, clashes, known in rows
+            if differs(own[n - 1], slots, int(sum_uwh), {*(clashes or ())}, {*(known or ())})
+        }
+        return sorted(wanted)
 
     async def _add_months(self, connection: Connection, batch: Sequence[Taken]) -> None:
         slots = {r.slot_s for each in batch for item in each.checked.items for r in item.rows}

@@ -1,7 +1,7 @@
 """One number that is owed to a destination: of what, for which slot, of which kind. Pure."""
 
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID
 
 import msgspec
@@ -10,6 +10,7 @@ from gateway.energy.assets import Direction
 from gateway.energy.slot import DIRECTIONS
 
 Kind = Literal["measurement", "forecast"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 EXCHANGE = "exchange"
 """The destination that `exchange:` in gateway.yaml stands for; what was owed before there were

@@ -27,6 +27,9 @@ TAKEN_BY_HTTP = "taken by HTTP, without a verdict"
 NO_VERDICT = "gave no verdict"
 """How the reason begins where no word came on what was taken."""
 
+BY_FLEET = "delivered by the fleet"
+"""The answer of what a fleet has, and delivers to the exchange."""
+
 LIVE_SLOTS = 2
 """Slots that ended within so many slots are live."""
 
@@ -130,6 +133,8 @@ class Held(msgspec.Struct, frozen=True):
 
 def why_not_again(owed: Owed, now_s: float) -> str:
     """Why a person cannot have it sent again; empty where that is possible."""
+    if owed.answer == BY_FLEET:
+        return "the fleet delivers it: its manager can have it sent again"
     is_refused = owed.state == "pending" and owed.refused_s is not None
     may = owed.state in ("rejected", "missed") or owed.disputed or owed.assumed or is_refused
     if not may:

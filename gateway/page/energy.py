@@ -338,7 +338,7 @@ def figures(sums: Sums, words: Words, before: Sums | None = None) -> Markup:
             tag(
                 "p",
                 tag("span", words.kwh(sums.used_wh), data_k="sum.used"),
-                tag("small", _off(sums, words), class_="soft", data_k="sum.off"),
+                tag("small", _off(sums, words), data_k="sum.off"),
                 class_="big",
             ),
             tag("p", then, class_="soft", data_k="sum.before") if before is not None else None,

@@ -377,14 +377,13 @@ def _destinations(
     """The settings of every destination, each read by its kind; and checked by it, unless the rest
     of the file has mistakes of its own (then `site` is None).
     """
-    found: dict[str, DestinationSettings] = {}
-    for section in _sections(document):
-        settings = decode_one(section)
-        if settings is None:
-            continue
-        if site is not None:
-            section.report(settings.check(site))
-        found[section.name] = settings
+    sections = {section.name: section for section in _sections(document)}
+    decoded = {name: decode_one(section) for name, section in sections.items()}
+    found = {name: settings for name, settings in decoded.items() if settings is not None}
+    if site is not None:
+        site = replace(site, destinations=found)
+        for name, settings in found.items():
+            sections[name].report(settings.check(site))
     return found
 
 

@@ -493,6 +493,8 @@ class Surroundings:
     """The meters whose files have no mistakes."""
     device_names: frozenset[str]
     """Every meter that has a file."""
+    destinations: Mapping[str, "DestinationSettings"] = field(default_factory=dict)
+    """Those that have no mistakes of their own, by name."""
 
 
 class DestinationSettings(Protocol):

@@ -19,6 +19,7 @@ from gateway.outbox.owed import (
 from gateway.store.accepted_marks import AcceptedMarks
 from gateway.store.behind import apply_marks
 from gateway.store.database import Database
+from gateway.store.deliverer_table import DelivererTable
 from gateway.store.held_rows import confirm, dispute, forecasts_uwh, leave, owe_once_more
 from gateway.store.rows import (
     OWED_LIST,
@@ -53,6 +54,8 @@ class DestinationOutbox:
         self, database: Database, destination: str, marks: Callable[[], AcceptedMarks]
     ) -> None:
         self._database = database
+        self.deliverers: DelivererTable | None = None
+        """Where a fleet may deliver some of the slots."""
         self.destination = destination
         self._marks = marks
         self._data_version: int | None = None
@@ -78,12 +81,14 @@ class DestinationOutbox:
 
     def due(self, now_s: float, *, since_s: int | None, limit: int) -> list[Owed]:
         """Pending items whose window is open, oldest slot first, of each slot the newest revision
-        only; with `since_s` only slots that start then or later.
+        only; with `since_s` only slots that start then or later. What the fleet delivers is not
+        due here.
         """
+        not_the_fleets = self.deliverers.not_the_fleets if self.deliverers else ""
         rows = self._database.rows(
             f"""SELECT {OWED_LIST} FROM {_PENDING}
                 WHERE destination = ? AND state = 'pending' AND slot_s >= ? AND opens_s <= ?
-                AND (closes_s IS NULL OR closes_s > ?) AND NOT {REPLACED}
+                AND (closes_s IS NULL OR closes_s > ?) AND NOT {REPLACED}{not_the_fleets}
                 ORDER BY slot_s LIMIT ?""",  # noqa: S608
             *(self.destination, 0 if since_s is None else since_s, now_s, now_s, limit),
         )
@@ -158,7 +163,7 @@ class DestinationOutbox:
         stays given up, unless the destination took it or refused it.
         """
         if state in ("accepted", "sent"):
-            self._mark(items)
+            self.mark(items)
         if state == "sent" and sent_s is None:
             sent_s = now_s
         awaits = state in ("pending", "sent")
@@ -197,7 +202,7 @@ class DestinationOutbox:
                     [(now_s, item.revision, *key_of(item)) for item in items if item.revision],
                 )
 
-    def _mark(self, items: Sequence[Item]) -> None:
+    def mark(self, items: Sequence[Item]) -> None:
         """Note outside the file what is accepted, and with it what is about to be. What was sent
         may be accepted, though its verdict never comes: an older buffer must not send over it.
         """

@@ -10,11 +10,12 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from gateway.outbox.item import Item, Kind, Subject
+from gateway.outbox.item import EXCHANGE, Item, Kind, Subject
 from gateway.outbox.owed import Owed
 from gateway.store.accepted_marks import AcceptedMarks
 from gateway.store.behind import ASSUMED, look_whether_behind
 from gateway.store.database import Database
+from gateway.store.deliverer_table import DelivererTable
 from gateway.store.destination_outbox import DestinationOutbox
 from gateway.store.rows import (
     OWED_LIST,
@@ -33,6 +34,7 @@ class OutboxTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.deliverers = DelivererTable(database)
         self._of: dict[str, DestinationOutbox] = {}
         self.masked: Callable[[str], str] = str
         """What a reason is shown through: an earlier version may have kept what an exchange
@@ -64,9 +66,9 @@ class OutboxTable:
     def of(self, destination: str) -> DestinationOutbox:
         """What one destination is owed; always the same object."""
         if destination not in self._of:
-            self._of[destination] = DestinationOutbox(
-                self._database, destination, lambda: self.marks
-            )
+            made = DestinationOutbox(self._database, destination, lambda: self.marks)
+            made.deliverers = self.deliverers if destination == EXCHANGE else None
+            self._of[destination] = made
         return self._of[destination]
 
     # --- what is known to be accepted, whatever the file says -------------------------------------

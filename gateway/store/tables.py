@@ -27,7 +27,7 @@ class Tables:
         self.forecast_states = ForecastStateTable(database)
         self.unallocated = UnallocatedTable(database)
         self.outbox = OutboxTable(database)
-        self.changes = ChangeTable(database)
+        self.changes = ChangeTable(database, self.outbox)
         self.grid_fees = GridFeeTable(database)
         self.events = EventTable(database)
         self.integrity = IntegrityCheck(database)

@@ -245,7 +245,7 @@ class Writer:
                 # What only counts as accepted does so when it is written again, too.
                 owed = tables.outbox.write(closing.owed)
                 written.append(replace(closing, owed=owed))
-                tables.changes.note(closing.slots, closing.asset_slots)
+                tables.changes.note(closing.slots, closing.asset_slots, owed)
                 self._withdraw(closing.taken_back)
                 tables.unallocated.write(closing.unallocated)
             self._write_states(last)
@@ -287,7 +287,7 @@ class Writer:
             new_slots += tables.slots.write(closing.slots)
             tables.asset_slots.write(closing.asset_slots)
             tables.outbox.write(closing.owed, again=True)
-            tables.changes.note(closing.slots, closing.asset_slots)
+            tables.changes.note(closing.slots, closing.asset_slots, closing.owed)
             self._withdraw(closing.taken_back)
             lost = [each for each in closing.unallocated if not tables.unallocated.has(each)]
             tables.unallocated.write(lost)

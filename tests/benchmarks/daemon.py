@@ -131,7 +131,7 @@ async def _measure(verdicts: str) -> tuple[Cost, Cost, Cost, int]:
     """After the warm-up, at the end of the measured time, and after its page has been looked at;
     and how many numbers were delivered in the measured time.
     """
-    async with _site(f", verdicts: {verdicts}") as (folder, port, exchange):
+    async with delivering_site(f", verdicts: {verdicts}") as (folder, port, exchange):
         with daemon(folder) as pid:
             progress(f"daemon: warms up for {WARM_UP_S:.0f} s")
             await asyncio.sleep(WARM_UP_S)
@@ -151,7 +151,7 @@ async def _measure(verdicts: str) -> tuple[Cost, Cost, Cost, int]:
 
 async def _start() -> float:
     """How long the daemon takes from its start to READY=1. Raises TimeoutError."""
-    async with _site() as (folder, _, _):
+    async with delivering_site() as (folder, _, _):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
             address = folder.parent / "notify"
             notified.bind(str(address))
@@ -169,7 +169,7 @@ async def _message(notified: socket.socket) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def _site(more: str = "") -> AsyncIterator[tuple[Path, int, StandInExchange]]:
+async def delivering_site(more: str = "") -> AsyncIterator[tuple[Path, int, StandInExchange]]:
     """The folder of a running home, the port of the daemon's page, and the exchange."""
     assets = {
         uuid4(): "grid.import - grid.export + pv.export",

@@ -1,10 +1,11 @@
 """One simulated day of ten meters, fed straight to the ledger and its buffer: run by `writes` as a
 process of its own, to be watched.
 
-python -m tests.benchmarks.day FOLDER HOURS FLUSH_S [better | unkept | none]
+python -m tests.benchmarks.day FOLDER HOURS FLUSH_S [better | unkept | none | fleet]
 
 prints what it did as JSON. FLUSH_S 0 commits every sample. better: forecasts are made once more
-before each slot. unkept: what is learned for them is not written down. none: there are none.
+before each slot. unkept: what is learned for them is not written down. none: there are none. fleet:
+everything goes to a fleet as well, which says a second later that it is stored.
 """
 
 import json
@@ -24,6 +25,7 @@ from gateway.ledger.housekeeping import GATHER_S
 from gateway.ledger.ledger import Ledger
 from gateway.outbox.dialect import Dialect
 from gateway.outbox.dialects import load_dialect
+from gateway.outbox.fleet.shipping import spans_of
 from gateway.outbox.item import EXCHANGE
 from gateway.outbox.owed import Held
 from gateway.site.settings import Settings
@@ -47,7 +49,7 @@ BETTER_S = 50
 
 HOUSEKEEPING_S = 3600
 
-How = Literal["", "better", "unkept", "none"]
+How = Literal["", "better", "unkept", "none", "fleet"]
 
 _SITE = """\
 site: bench
@@ -136,8 +138,7 @@ def run(folder: Path, hours: float, flush_s: float, *, how: How = "") -> Day:
         Sources(lambda: now_s, lambda: now_s - BEGIN_S + 100, lambda: True, lambda: "bench-boot"),
     )
     buffer = open_buffer(site.buffer_path, Limits(), now_s=now_s)
-    if how == "unkept":
-        buffer.keep = lambda _: None  # type: ignore[method-assign]  # to see what it costs
+    _arrange(buffer, how)
     dialect = _spoken(site)
     ledger = Ledger(site, buffer, clock, terms_of(site, buffer))
     ledger.replay()
@@ -163,6 +164,7 @@ def run(folder: Path, hours: float, flush_s: float, *, how: How = "") -> Day:
         if due_s % SLOT_S == 0 and due_s != delivered_s:
             delivered_s = due_s
             day.verdict_commits += _deliver(buffer, dialect, now_s)
+        day.verdict_commits += _store(buffer, now_s)
         if due_s % SLOT_S == READ_BACK_S:
             day.verdict_commits += _confirm(buffer, due_s - READ_BACK_S, now_s)
         if how == "better" and due_s % SLOT_S == SLOT_S - BETTER_S:
@@ -183,6 +185,14 @@ def run(folder: Path, hours: float, flush_s: float, *, how: How = "") -> Day:
     return day
 
 
+def _arrange(buffer: Buffer, how: How) -> None:
+    """What is different from other days."""
+    if how == "unkept":
+        buffer.keep = lambda _: None  # type: ignore[method-assign]  # to see what it costs
+    if how == "fleet":
+        buffer.tables.changes.join()
+
+
 def _spoken(site: Settings) -> Dialect:
     exchange = settings_of(site)
     assert exchange is not None
@@ -197,6 +207,13 @@ def _deliver(buffer: Buffer, dialect: Dialect, now_s: float) -> int:
     for batch in batches:
         outbox.record(batch.items, "accepted", "", now_s)
     return len(batches)
+
+
+def _store(buffer: Buffer, now_s: float) -> int:
+    """Have the fleet, where there is one, say that all is stored. Returns the number of commits."""
+    changes = buffer.tables.changes.newest(1000)
+    spans = spans_of(change.seq for change in changes)
+    return bool(spans and buffer.tables.changes.stored(spans, now_s))
 
 
 def _confirm(buffer: Buffer, accepted_before_s: float, now_s: float) -> int:

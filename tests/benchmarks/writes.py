@@ -107,6 +107,11 @@ def _least_rss_mb(*more: str) -> float:
     return min(_day(HALF_H, FLUSH_S, None, *more)[0].rss_bytes for _ in range(2)) / 1e6
 
 
+def day_of(hours: float, *more: str) -> Day:
+    """Some hours of such a day, `more` as `tests.benchmarks.day` takes it."""
+    return _day(hours, FLUSH_S, None, *more)[0]
+
+
 def _day(hours: float, flush_s: float, strace: str | None, *more: str) -> tuple[Day, int]:
     """What was done, and how many syncs the kernel was asked for."""
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=CHECKOUT) as folder:

@@ -168,3 +168,27 @@ def test_the_program_starts_with_the_pythons_of_the_package(builder: ModuleType)
     text = (ROOT / "systemd/debian/meter-gateway").read_text()
     pythons = re.findall(r"\((\d+), (\d+)\)", text.split("PYTHONS = ")[1].splitlines()[0])
     assert tuple(".".join(each) for each in pythons) == builder.PYTHONS
+
+
+def test_a_box_has_no_part_of_a_communitys_server_and_says_where_it_is(
+    builder: ModuleType, tmp_path: Path
+) -> None:
+    builder.lay_out(tmp_path, [])
+    tree = tmp_path / "usr/lib/meter-gateway"
+    assert not (tree / "gateway/fleet").exists()
+    assert (tree / "gateway/outbox/fleet/messages.py").exists(), "what a home says to it, it has"
+    said = subprocess.run(
+        [sys.executable, "-P", "-m", "gateway", "fleet", "run"],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tree)},
+    )  # fmt: skip
+    assert said.returncode == 1
+    assert "on the server, pip install 'meter-gateway[fleet]'" in said.stderr
+    imports = (
+        "import gateway.app, gateway.delivery.kinds.fleet_mqtt, sys; "
+        "assert gateway.__file__.startswith(sys.argv[1]), gateway.__file__"
+    )
+    subprocess.run(
+        [sys.executable, "-P", "-c", imports, str(tree)],
+        check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tree)},
+    )  # fmt: skip

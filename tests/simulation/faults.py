@@ -21,6 +21,7 @@ from gateway.timing.clock import BATTERY_S
 from tests.simulation.applying import Apply, Undo
 from tests.simulation.exchange_faults import EXCHANGE_FAULTS
 from tests.simulation.fee_faults import FEE_APPLY
+from tests.simulation.fleet_faults import FLEET_APPLY
 from tests.simulation.home import profile_of
 from tests.simulation.learned_faults import learned_lost, slot_changed
 from tests.simulation.page_fault import page_asked
@@ -478,5 +479,6 @@ APPLY: Mapping[str, Apply] = {
     **EXCHANGE_FAULTS,
     **WORD_FAULTS,
     **FEE_APPLY,
+    **FLEET_APPLY,
 }
 """What each fault does."""

@@ -147,6 +147,11 @@ def write_site(folder: Path, scenario: Scenario, assets: Mapping[str, UUID], net
         "status: {port: 0}",
         f"clock: {{trust: {scenario.trust}}}",
     ]
+    if scenario.fleet:
+        lines += [
+            "destinations:",
+            "  community: {kind: fleet_mqtt, host: broker.example, tls: false}",
+        ]
     if scenario.grid_operator:
         lines += write_operator(folder, network)
     (folder / "gateway.yaml").write_text("\n".join(lines) + "\n")

@@ -13,6 +13,7 @@ from gateway.energy.assets import Direction, Formula
 from gateway.energy.counter import UWH_PER_WH
 from tests.simulation.books import Booked, Books, wh_text
 from tests.simulation.fee_laws import broken_by_fees
+from tests.simulation.fleet_law import stored
 from tests.simulation.forecast_law import foretold, kept_forecasts
 from tests.simulation.home import ASSETS
 from tests.simulation.result import RunResult
@@ -79,6 +80,7 @@ def judge(run: RunResult) -> Verdict:
         _fair,
         _expected,
         _lawful_fees,
+        stored,
     )
     verdict.violations += [
         f"{law.__name__.lstrip('_')}: {text}" for law in laws for text in _few(law(books, verdict))

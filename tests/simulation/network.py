@@ -6,13 +6,16 @@ import asyncio
 import errno
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 import httpx
 
 from drivers.net.http_wire import Wire
+from drivers.net.mqtt import Broker, Message
 from gateway.delivery.simulated.http_server import MAX_HEAD_BYTES, StandInExchange
+from tests.simulation.community import Community, Session
 from tests.simulation.pipes import End, join
 
 Outage = Literal["", "refused", "no_answer", "name", "certificate"]
@@ -30,6 +33,8 @@ class Network(httpx.AsyncBaseTransport):
     """
 
     exchange: StandInExchange
+    community: Community | None = None
+    """The fleet that the gateway belongs to, if it does."""
     outage: Outage = ""
     severed: bool = False
     pipes: dict[End, End] = field(default_factory=dict)
@@ -63,6 +68,20 @@ class Network(httpx.AsyncBaseTransport):
         self.acknowledged.update(booked)
         fields = [("Content-Type", answer.content_type), *answer.headers]
         return httpx.Response(answer.status, headers=fields, stream=httpx.ByteStream(answer.body))
+
+    async def connect_mqtt(
+        self,
+        _: Broker,
+        *,
+        will: Message,
+        received: Callable[[Message], None],
+        max_packet_bytes: int,  # noqa: ARG002 — nothing is longer
+    ) -> Session:
+        """A connection to the fleet's broker, in the place of `MqttConnection.connect`. Raises
+        OSError.
+        """
+        assert self.community is not None
+        return await self.community.connect(lambda: self.severed, will, received)
 
     # --- connections ------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from gateway.delivery.simulated.exchange import StrictExchange
 from gateway.site import config
+from tests.simulation.community import Community
 from tests.simulation.machine import Boot
 from tests.simulation.markets import Markets
 from tests.simulation.scenario import Scenario
@@ -58,8 +59,6 @@ class RunResult:
     home: Home
     meters: Mapping[str, TrueMeter]
     exchange: StrictExchange
-    assets: Mapping[str, UUID]
-    """Under which UUIDs the gateway keeps them, by their names."""
     boots: Mapping[str, Boot]
     trusted_ms: int | None
     """When the gateway could first trust the clock (true time)."""
@@ -67,3 +66,10 @@ class RunResult:
     starts: int
     crashes: list[str]
     faults: FaultLog
+    community: Community | None = None
+    """The fleet that the gateway belongs to, if it does."""
+
+    @property
+    def assets(self) -> Mapping[str, UUID]:
+        """Under which UUIDs the gateway keeps them, by their names."""
+        return {asset.name: asset.uuid for asset in self.settings.assets}

@@ -12,32 +12,15 @@ from msgspec import Meta
 
 from drivers.strict_yaml import Document, Problem, Seconds, decode, nearest, parse
 from gateway import MADE_S
+from tests.simulation import fleet_events
+from tests.simulation.exchange_words import EXCHANGE_WORDS
 from tests.simulation.fee_events import AGENT_SHARE, FEE_FAULTS, drawn
+from tests.simulation.fleet_events import FLEET_FAULTS, FLEET_SHARE
 
 QUIET_S = 5400.0
 """No fault begins or ends in the last hour and a half of a random scenario, so that what is owed
 can be delivered.
 """
-
-EXCHANGE_WORDS: Mapping[str, str] = {
-    "live_off": "the live data of the meter's own asset is off: all is taken, and forgotten",
-    "kind_not_taken": "the meter's own asset is a Storage, whose energy the exchange forgets alike",
-    "verdicts_lost": "nothing that the exchange's engine says arrives",
-    "websockets_down": "every websocket is closed, and none is opened",
-    "hostile_frames": "each minute every websocket says what is no verdict; 10 MB once",
-    "engine_leads": "the engine's clock is `amount` seconds ahead",
-    "made_anew": "the network is made anew: other UUIDs, no aggregator; where they are written, "
-    "all is as before at the end",
-    "asset_renamed": "the meter's own asset has another name in the exchange",
-    "asset_removed": "the meter's own asset is not in the network",
-    "asset_twice": "the network has a second asset of the same name",
-    "role_lost": "the account may not use the exchange's interfaces",
-    "registry_gone": "the exchange's registry cannot be read",
-    "aggregator_lost": "somebody deletes every aggregator",
-    "aggregator_switched": "gateway.yaml is changed to go by way of an aggregator, or by itself "
-    "again, and the daemon is restarted; likewise at the end",
-}
-"""Faults of what an exchange says of what it took, and of its registry."""
 
 FAULTS: Mapping[str, str] = {
     # line
@@ -129,6 +112,8 @@ FAULTS: Mapping[str, str] = {
     **EXCHANGE_WORDS,
     # what a grid operator's agent meets
     **FEE_FAULTS,
+    # what a member of a fleet meets
+    **FLEET_FAULTS,
 }
 """Every fault, and what it does."""
 
@@ -242,6 +227,7 @@ class Scenario:
     grid_operator: Annotated[
         bool, Meta(description="the gateway sets the fees of the network's markets, too")
     ] = False
+    fleet: Annotated[bool, Meta(description="a fleet is delivered to, too")] = False
     trust: Literal["kernel", "assured"] = "kernel"
     synchronised_after: Annotated[
         Seconds, Meta(description="so long after a boot the kernel's clock is right")
@@ -287,7 +273,7 @@ def _check(scenario: Scenario, document: Document) -> None:
             )
 
 
-_SWITCHES = ("verdicts", "by_name", "aggregator", "grid_operator")
+_SWITCHES = ("verdicts", "by_name", "aggregator", "grid_operator", "fleet")
 
 
 def written(scenario: Scenario) -> str:
@@ -371,6 +357,11 @@ def at_random(seed: int, lasts_s: float = 86_400.0) -> Scenario:
     if is_operator:
         times = fees.choice((1, 2, 3))
         happens += (_of_fees(fees, lasts_s - QUIET_S) for _ in range(times))
+    community = Random(f"fleet {seed}")
+    is_member = community.random() < FLEET_SHARE
+    if is_member:
+        times = community.choice((1, 2, 3))
+        happens += (_of_the_fleet(community, lasts_s - QUIET_S) for _ in range(times))
     return Scenario(
         about=f"random scenario {seed}",
         lasts=Seconds(lasts_s),
@@ -381,6 +372,7 @@ def at_random(seed: int, lasts_s: float = 86_400.0) -> Scenario:
         by_name=hears and words.random() < 0.5,
         aggregator=hears and words.random() < 0.5,
         grid_operator=is_operator,
+        fleet=is_member,
         interval=Seconds(rng.choice((30, 60, 60, 120, 120, 300, 300, 300))),
         trust=trust,
         synchronised_after=Seconds(rng.choice((0, 20, 20, 300))),
@@ -447,6 +439,12 @@ def _of_fees(rng: Random, until_s: float) -> FaultEvent:
     return FaultEvent(at=Seconds(at_s), fault=Fault(fault), lasts=Seconds(lasts_s), amount=amount)
 
 
+def _of_the_fleet(rng: Random, until_s: float) -> FaultEvent:
+    """What a fleet's member meets."""
+    fault, at_s, lasts_s, amount = fleet_events.drawn(rng, until_s)
+    return FaultEvent(at=Seconds(at_s), fault=Fault(fault), lasts=Seconds(lasts_s), amount=amount)
+
+
 def _zeros(within_s: float) -> tuple[int, ...]:
     return tuple(max(1, min(many, int(within_s / 300))) for many in (5, 20, 200))
 
@@ -459,7 +457,8 @@ def _behind(at_s: float, rng: Random) -> float:
 
 
 def _random_event(rng: Random, until_s: float) -> FaultEvent:
-    by_themselves = {*REGISTER_AMOUNTS, *EXCHANGE_WORDS, *FEE_FAULTS, "slot_changed", "page_asked"}
+    others = {*REGISTER_AMOUNTS, *EXCHANGE_WORDS, *FEE_FAULTS, *FLEET_FAULTS}
+    by_themselves = {*others, "slot_changed", "page_asked"}
     fault = rng.choice([fault for fault in FAULTS if fault not in by_themselves])
     at_s = 0.0 if fault in FROM_THE_START else float(rng.randrange(60, int(until_s)))
     long_s = until_s - at_s

@@ -21,6 +21,7 @@ from gateway.app import Gateway
 from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.operator.loading import load
 from gateway.timing.clock import Clock
+from tests.simulation.community import Community
 from tests.simulation.disk import Disk
 from tests.simulation.faults import APPLY
 from tests.simulation.home import ASSETS, SimulatedHome, write_folder, write_site
@@ -78,8 +79,16 @@ class World:
         self.machine = Machine(
             loop, self.time, partial(_uuid, ids), scenario.trust, scenario.synchronised_after
         )
+        community = None
+        if scenario.fleet:
+            community = Community(Random(f"fleet {scenario.seed}"), self.time.s)
         others = OtherPrograms(self.settings.buffer_path)
-        self.process = Process(loop, disk, others, Network(self.exchange), self._gateway)
+        self.process = Process(loop, disk, others, Network(self.exchange, community), self._gateway)
+
+    @property
+    def community(self) -> Community | None:
+        """The fleet that the gateway belongs to, if it does."""
+        return self.process.network.community
 
     @property
     def loop(self) -> VirtualLoop:
@@ -101,13 +110,14 @@ class World:
             )
             life = group.create_task(self.process.live())
             ticking = group.create_task(self._tick())
+            collecting = group.create_task(self._collect())
             for event in self.scenario.happens:
                 self.later(event.at, partial(self.apply_fault, event))
 
             await asyncio.sleep(self.scenario.lasts)
             await self.process.stop()
             self.process.others.end()
-            for task in (pushing, life, ticking):
+            for task in (pushing, life, ticking, collecting):
                 task.cancel()
             await self.exchange.hang_up()
         return self._result()
@@ -116,6 +126,11 @@ class World:
         """The exchange's engine, where somebody hears it."""
         if self.scenario.verdicts or self.scenario.grid_operator:
             await self.exchange.tick()
+
+    async def _collect(self) -> None:
+        """The fleet's server, where there is one."""
+        if self.community is not None:
+            await self.community.run()
 
     def configure(self, scenario: Scenario) -> None:
         """Somebody edits gateway.yaml, so that it is as for that scenario. It counts from the next
@@ -136,7 +151,7 @@ class World:
 
     def start_another(self) -> None:
         """A second daemon begins, beside the first. Raises StoreError where it must not."""
-        self._gateway(Network(self.exchange, severed=True))
+        self._gateway(Network(self.exchange, self.community, severed=True))
 
     def _gateway(self, network: Network) -> Gateway:
         return Gateway(
@@ -144,6 +159,7 @@ class World:
             Clock(self.scenario.trust, self.machine.sources(), made_s=MADE_S),
             open_a_line=self._open_line,
             transport=network,
+            mqtt=network.connect_mqtt if network.community else None,
             rng=Random(self.rng.random()),
         )
 
@@ -158,13 +174,13 @@ class World:
             home=self.home.flows,
             meters=self.home.meters,
             exchange=self.exchange,
-            assets={asset.name: asset.uuid for asset in self.settings.assets},
             boots=self.machine.boots,
             trusted_ms=self.machine.trusted_ms,
             end_ms=self.time.ms(),
             starts=self.process.starts,
             crashes=self.process.crashes,
             faults=self.fault_log,
+            community=self.community,
         )
 
 

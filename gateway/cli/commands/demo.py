@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from drivers.strict_yaml import Seconds
-from gateway.cli.terminal import argument
+from gateway.cli.terminal import Refused, argument
 
 SUMMARY = "run the main job without hardware: a simulated home, this gateway, a stand-in exchange"
 
@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = (
         "examples:\n  meter-gateway demo\n  meter-gateway demo --for 90s --outage\n"
-        "  meter-gateway demo --grid-operator"
+        "  meter-gateway demo --grid-operator\n  meter-gateway demo --fleet 5"
     )
     parser.add_argument(
         "--for",
@@ -40,6 +40,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "or says why not, and what was charged is what the models say",
     )
     parser.add_argument(
+        "--fleet",
+        metavar="HOMES",
+        type=argument(_homes),
+        help="a community instead: so many homes with their gateways, a real mosquitto and "
+        "PostgreSQL, two collectors, all as processes; one collector, the broker and the database "
+        "are killed in turn, and the exit code is 0 only where the database, the exchange and what "
+        "the homes truly used agree",
+    )
+    parser.add_argument(
         "--folder",
         type=Path,
         help="where to keep configuration and buffer (default: a new temporary folder)",
@@ -47,10 +56,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Returns 0 where the totals agree."""
+    """Returns 0 where the totals agree. Raises Refused."""
     import asyncio
+    import importlib.util
 
     from rich.console import Console
+
+    if args.fleet:
+        if importlib.util.find_spec("psycopg") is None:
+            raise Refused("this needs psycopg: pip install 'meter-gateway[fleet]'")
+        from gateway.cli.demo_fleet import run_fleet
+
+        return asyncio.run(run_fleet(args.fleet, args.folder, args.for_s, Console()))
 
     if args.grid_operator:
         from gateway.cli.demo_street import run_street
@@ -60,3 +77,14 @@ def run(args: argparse.Namespace) -> int:
     from gateway.cli.demo_home import run_demo
 
     return asyncio.run(run_demo(args.folder, args.for_s, args.outage, Console()))
+
+
+MOST_HOMES = 100
+"""Each is a process of 60 MB."""
+
+
+def _homes(text: str) -> int:
+    """Raises ValueError."""
+    if not text.isdigit() or not 1 <= int(text) <= MOST_HOMES:
+        raise ValueError(f"{text!r} is no number of homes — from 1 to {MOST_HOMES}")
+    return int(text)

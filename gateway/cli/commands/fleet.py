@@ -94,6 +94,11 @@ def run(args: argparse.Namespace) -> int:
 
     from gateway.cli.terminal import Refused
 
+    if importlib.util.find_spec("gateway.cli.fleet") is None:
+        raise Refused(
+            "the box's package has no part of a community's server, and needs none: on the server, "
+            "pip install 'meter-gateway[fleet]'; of this home's part meter-gateway status tells"
+        )
     if importlib.util.find_spec("psycopg") is None:
         raise Refused(
             "this needs psycopg, which is not installed here: pip install 'meter-gateway[fleet]' "

@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from uuid import UUID
 from gateway.cli.fleet import storage
 from gateway.cli.terminal import Refused, print_table
 from gateway.fleet import migrating, provisioning, sites
+from gateway.fleet.aggregator.aggregator import Aggregator
+from gateway.fleet.aggregator.findings import findings
 from gateway.fleet.broker import broker_of, deals_out, words
 from gateway.fleet.collector import Collector
 from gateway.fleet.database import Connection, DatabaseError, NotReady, connect
@@ -86,6 +89,9 @@ async def _collect(settings: FleetSettings) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(collector.run())
             tasks.create_task(Packing(settings).run())
+            if (exchange := settings.file.exchange) is not None:
+                aggregator = Aggregator(settings, exchange, collector.name, collector.tell)
+                tasks.create_task(aggregator.run())
     counts = collector.writer.counts
     logging.getLogger(__name__).info(
         "ends: %d messages, %d rows stored in %d commits; what is not acknowledged comes again",
@@ -190,6 +196,9 @@ async def _check(settings: FleetSettings) -> int:
             for text in await _troubles(connection):
                 bad += 1
                 print(f"BAD  {text}")
+            for finding in await findings(connection, settings.file.exchange, time.time()):
+                bad += finding.is_bad
+                print(f"{'BAD ' if finding.is_bad else 'ok  '} {finding.text}")
     except DatabaseError as error:
         bad += 1
         print(f"BAD  database {settings.file.database.name}: {error}")

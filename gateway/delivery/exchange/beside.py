@@ -25,6 +25,7 @@ from gateway.delivery.http_session import (
     Unreachable,
 )
 from gateway.outbox.dialect import Reply
+from gateway.outbox.exchange.frames import MAX_FRAME_BYTES
 from gateway.outbox.exchange.registry import MAX_BYTES
 from gateway.outbox.http_replies import asked_to_wait_s, parsed, refusal
 from gateway.outbox.receipt import complaint
@@ -58,9 +59,17 @@ class NobodyLoggedIn(LoginError):
 class Beside:
     """Of one exchange."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(
+        self,
+        session: Session,
+        max_bytes: int = MAX_BYTES,
+        max_frame_bytes: int = MAX_FRAME_BYTES,
+    ) -> None:
+        """`max_bytes`: of an answer; `max_frame_bytes`: of a verdict."""
         self._session = session
-        self._client = session.client.another(MAX_BYTES)
+        self.max_frame_bytes = max_frame_bytes
+        self._max_bytes = max_bytes
+        self._client = session.client.another(max_bytes)
         self._renewal = asyncio.Lock()
 
     async def aclose(self) -> None:
@@ -84,7 +93,7 @@ class Beside:
             raise NotTaken(f"{self._session.url}/{path} {why}", asked_to_wait_s(reply))
         said = f"{self._session.url}/{path} answered with"
         if not reply.complete:
-            raise NotTaken(f"{said} more than {MAX_BYTES >> 10} KiB")
+            raise NotTaken(f"{said} more than {self._max_bytes >> 10} KiB")
         # Where something is only asked for, any word may stand in the answer.
         error = complaint(parsed(reply.body)) if method == "POST" else None
         if error is not None:

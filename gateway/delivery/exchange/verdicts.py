@@ -16,7 +16,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -25,10 +25,9 @@ from gateway.delivery.exchange.beside import Beside, NobodyLoggedIn, NoWebsocket
 from gateway.delivery.http_session import ExchangeError
 from gateway.monitoring.report import NOT_HEARD
 from gateway.outbox.exchange.answers import answer_for, answer_of_batch
-from gateway.outbox.exchange.frames import MAX_FRAME_BYTES, Strange, verdict_in
+from gateway.outbox.exchange.frames import Strange, verdict_in
 from gateway.outbox.format import Answer
 from gateway.outbox.item import Subject
-from gateway.store.known_uuids import KnownUuids
 from gateway.timing.backoff import Backoff
 from gateway.timing.utc import utc_seconds
 
@@ -92,6 +91,17 @@ class _Past(msgspec.Struct):
     """When that was said last, Unix time."""
 
 
+class HeardBefore(Protocol):
+    """Whether an earlier run has heard verdicts."""
+
+    @property
+    def was_heard(self) -> bool:
+        """It has."""
+
+    def note_heard(self) -> None:
+        """They are heard now."""
+
+
 class Verdicts:
     """Of one exchange. `now` is Unix time, `jitter` gives random numbers from 0 to 1."""
 
@@ -107,7 +117,7 @@ class Verdicts:
         *,
         now: Callable[[], float],
         jitter: Callable[[], float],
-        known: KnownUuids,
+        known: HeardBefore,
     ) -> None:
         self._known = known
         self._expected_until_s = -inf
@@ -230,7 +240,9 @@ class Verdicts:
             began_s = _loop_s()
             try:
                 async with self._turn:
-                    socket = await self._beside.open_websocket(channel.path, MAX_FRAME_BYTES)
+                    socket = await self._beside.open_websocket(
+                        channel.path, self._beside.max_frame_bytes
+                    )
                 await self._listen(channel, socket)
             except NoWebsocket as error:
                 self._lose(channel, str(error))

@@ -5,12 +5,13 @@ in one of the dialects of gateway/outbox/dialects/.
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 from uuid import UUID
 
 from msgspec import Meta
 
-from drivers.strict_yaml import Mistake, Seconds, nearest
+from drivers.strict_yaml import Mistake, Problem, Seconds, nearest
 from gateway.delivery.destination import Destination, Policy
 from gateway.delivery.exchange.addresses import Addresses
 from gateway.delivery.exchange.beside import Beside
@@ -29,22 +30,26 @@ from gateway.delivery.exchange.verdicts import Verdicts
 from gateway.delivery.exchange.web_api import WebApi
 from gateway.delivery.http_session import NO_WITNESS, Session
 from gateway.delivery.http_transport import HttpTransport, HttpVerifier
-from gateway.delivery.opening import Opening
+from gateway.delivery.opening import Opening, upload
+from gateway.delivery.uploader import Uploader
 from gateway.energy.forecast import Method
 from gateway.ledger.exchange_terms import exchange_terms
 from gateway.outbox.dialect import Dialect, ReadsBack, TellsHistory
 from gateway.outbox.dialects import dialect_names, load_dialect, rest
 from gateway.outbox.exchange.batch import Dialect as BatchDialect
 from gateway.outbox.exchange.registry import Node, Wanted
+from gateway.outbox.fleet.change import Deliver
 from gateway.outbox.format import Margins
 from gateway.outbox.item import EXCHANGE, Subject
 from gateway.outbox.owed import offset_s
 from gateway.outbox.quantiles import Prices, Share
+from gateway.site.credentials import ConfigError, Credentials
 from gateway.site.settings import Asset, Surroundings
 from gateway.site.settings import Settings as SiteSettings
 from gateway.store.known_uuids import KnownUuids
 
 if TYPE_CHECKING:
+    from gateway.delivery.by_fleet import ByFleet
     from gateway.delivery.exchange.history import Progress, Read, Span
 
 TAKEN_KINDS = frozenset({"load", "pv"})
@@ -121,10 +126,18 @@ class Settings:
         str,
         Meta(
             description="file with username and password, mode 0600, or a systemd credential of "
-            "that name",
+            "that name; none is needed where the fleet delivers",
             examples=["exchange.credentials"],
         ),
-    ]
+    ] = ""
+    deliver: Annotated[
+        Deliver,
+        Meta(
+            description="direct: this gateway speaks to the exchange; fleet: the fleet that it "
+            "belongs to does, for whole slots from the next one on (sdk only)",
+            examples=["direct"],
+        ),
+    ] = "direct"
     forecast: Annotated[
         Method,
         Meta(
@@ -252,6 +265,8 @@ class Settings:
             hint = "add assets: with name, uuid, kind and energy"
             yield Mistake((), "there is no asset to deliver", hint)
 
+        yield from self._check_deliverer(site)
+
         if self.margin > slot_s / 4:
             hint = f"at most a quarter of the slot, {slot_s / 4:g}s"
             yield Mistake(("margin",), "leaves no time to deliver", hint)
@@ -284,6 +299,33 @@ class Settings:
         if self.spread is not None and self.spread > slot_s / 3:
             hint = f"at most a third of the slot, {slot_s / 3:g}s"
             yield Mistake(("spread",), "leaves too little time to deliver", hint)
+
+    def _check_deliverer(self, site: Surroundings) -> Iterator[Mistake]:
+        """Who delivers needs a login, or a fleet that can."""
+        if self.deliver == "direct":
+            if not self.credentials:
+                hint = "file with username and password, such as exchange.credentials"
+                yield Mistake((), "key 'credentials' is missing", hint)
+            return
+
+        if site.destinations.get(EXCHANGE) is not self:
+            hint = "write deliver: direct here, or make it exchange:"
+            yield Mistake(("deliver",), "the fleet delivers to one exchange only", hint)
+
+        if not any(getattr(each, "is_fleet", False) for each in site.destinations.values()):
+            hint = "add one to destinations:, of the kind fleet_mqtt, or write deliver: direct"
+            yield Mistake(("deliver",), "there is no fleet that could deliver", hint)
+
+        if self.dialect not in _WITH_IDS:
+            message = f"the dialect {self.dialect} says no slot's time: only the home can speak it"
+            hint = "a number that comes late would be booked to another slot: write direct, or sdk"
+            yield Mistake(("deliver",), message, hint)
+
+        for number, asset in enumerate(site.assets):
+            if asset.is_by_name:
+                message = f"{asset.name} has no uuid, and the fleet knows assets by that only"
+                hint = "write it down: meter-gateway exchange assets shows it, or ask the manager"
+                yield Mistake(("assets", number), message, hint, is_of_file=True)
 
 
 def _not_taken(number: int, asset: Asset) -> Mistake:
@@ -330,11 +372,20 @@ def session_for_a_person(settings: Account, site: SiteSettings) -> Session:
     """A session for one look, by a command."""
     return Session(
         settings.url,
-        lambda: site.credentials(settings.credentials),
+        partial(_login, settings.credentials, site),
         settings.timeout,
         secrets=site.secrets,
         now=time.time if site.clock.trust == "assured" else None,
     )
+
+
+def _login(name: str, site: SiteSettings) -> Credentials:
+    """Raises ConfigError."""
+    if not name:
+        hint = "its manager looks; or name credentials of your own in exchange:"
+        what = "the fleet delivers this site's numbers, and there is no login of its own"
+        raise ConfigError([Problem(str(site.folder / "gateway.yaml"), 0, "exchange", what, hint)])
+    return site.credentials(name)
 
 
 async def log_in(settings: Account, site: SiteSettings, within_s: float) -> str:
@@ -403,8 +454,43 @@ def dialect_of(settings: Settings, slot_s: int) -> Dialect:
     return load_dialect(settings.dialect, network, slot_s)
 
 
-def open(settings: Settings, opening: Opening) -> Destination:
+def open(settings: Settings, opening: Opening) -> "Destination | ByFleet":
     """The exchange that the settings name, for every asset of the site."""
+    if settings.deliver == "fleet":
+        return _open_by_fleet(settings, opening)
+    return _open_direct(settings, opening)
+
+
+def _open_by_fleet(settings: Settings, opening: Opening) -> "ByFleet":
+    from gateway.delivery.by_fleet import ByFleet
+
+    dialect = dialect_of(settings, opening.slot_s)
+
+    def own() -> Uploader:
+        return upload(_open_direct(settings, opening), opening)
+
+    return ByFleet(
+        exchange_terms(
+            opening.site,
+            dialect,
+            opening.buffer,
+            forecast=settings.forecast,
+            kept=settings.kept(opening.slot_s),
+            name=opening.name,
+            bias=settings.bias,
+        ),
+        opening.buffer.outbox(opening.name),
+        opening.buffer.tables.changes.handed,
+        opening.shared_handover(),
+        own if settings.credentials else None,
+        dialect=str(settings.dialect),  # JSON knows plain text only
+        url=str(settings.url),
+        now=opening.now,
+        trusted=opening.trusted,
+    )
+
+
+def _open_direct(settings: Settings, opening: Opening) -> Destination:
     site, slot_s = opening.site, opening.slot_s
     dialect = dialect_of(settings, slot_s)
     session = Session(

@@ -4,22 +4,27 @@ that is there, and are kept until it has stored them.
 
 import hashlib
 import resource
+import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
 from drivers.net.environment import authorities
-from drivers.net.mqtt import Broker
+from drivers.net.mqtt import Broker, MqttConnection
 from drivers.strict_yaml import Mistake, Seconds
 from gateway import __version__
-from gateway.delivery.fleet_delivery import FleetDelivery, Place
+from gateway.delivery.fleet_delivery import FleetDelivery
+from gateway.delivery.fleet_parcels import Place
 from gateway.delivery.opening import Opening
-from gateway.outbox.fleet.messages import VERSION, Status
+from gateway.outbox.fleet.change import Deliver
+from gateway.outbox.fleet.messages import MAX_PROBLEMS, VERSION, Status
 from gateway.outbox.fleet.shipping import Shipping
+from gateway.outbox.item import EXCHANGE
 from gateway.site.settings import Surroundings
 from gateway.site.values import BrokerHost
 
@@ -27,6 +32,9 @@ from gateway.site.values import BrokerHost
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """A fleet that this site belongs to."""
+
+    is_fleet: ClassVar[bool] = True
+    """Changes are kept for it, and it may deliver to the exchange."""
 
     host: Annotated[
         BrokerHost,
@@ -82,6 +90,11 @@ class Settings:
 
     def check(self, site: Surroundings) -> Iterator[Mistake]:
         """Files that are named and not there, and a client that nobody would know."""
+        fleets = [each for each in site.destinations.values() if isinstance(each, Settings)]
+        if len(fleets) > 1 and fleets[0] is not self:
+            hint = "a home belongs to one: leave the others out"
+            yield Mistake((), "there is another fleet already", hint)
+
         for key in ("ca_file", "certificate"):
             name = getattr(self, key)
             if name is not None and not (site.folder / name).is_file():
@@ -95,60 +108,81 @@ class Settings:
 def open(settings: Settings, opening: Opening) -> FleetDelivery:
     """Its task."""
     site = opening.site
-
-    def broker() -> Broker:
-        login = site.credentials(settings.credentials) if settings.credentials else None
-        tls = None
-        if settings.tls:
-            tls = authorities(_path(site.folder, settings.ca_file))
-            if settings.certificate is not None:
-                tls.load_cert_chain(site.folder / settings.certificate)
-        return Broker(
-            settings.host,
-            settings.port,
-            tls=tls,
-            client_id=f"meter-gateway-fleet-{site.site}",
-            username=login.username if login else None,
-            password=login.password if login else None,
-            login_from=settings.credentials or "the broker's users",
-        )
-
-    def status(store: str) -> Status:
-        oldest_s = opening.buffer.tables.outbox.oldest_slot_s()
-        owed, _ = opening.buffer.tables.changes.count()
-        return Status(
-            v=VERSION,
-            site=site.site,
-            store=store,
-            online=True,
-            sent=int(opening.now()),
-            version=__version__,
-            rss_bytes=_rss_bytes(),
-            disk_free_bytes=shutil.disk_usage(site.buffer_path.parent).free,
-            clock_trusted=opening.trusted(),
-            oldest_owed_s=oldest_s,
-            owed=owed,
-            config=_config_hash(site.folder),
-        )
-
+    exchange = site.destinations.get(EXCHANGE)
+    deliver: Deliver = "fleet" if getattr(exchange, "deliver", "") == "fleet" else "direct"
+    # Two gateways of one name would throw each other off, and never hear that there is another one.
+    client_id = f"meter-gateway-fleet-{site.site}-{secrets.token_hex(3)}"
     place = Place(
         name=opening.name,
         topic=settings.topic,
         site=site.site,
         version=__version__,
-        deliver="direct",
+        deliver=deliver,
         url=f"mqtt{'s' if settings.tls else ''}://{settings.host}:{settings.port}",
-        broker=broker,
+        broker=partial(_broker, settings, opening, client_id),
+        connect=opening.mqtt or MqttConnection.connect,
+        status=partial(_status, opening, deliver),
     )
-    shipping = Shipping(opening.slot_s, float(settings.spread), opening.jitter)
     return FleetDelivery(
         place,
         opening.buffer,
-        shipping,
+        Shipping(opening.slot_s, float(settings.spread), opening.jitter),
+        opening.shared_handover(),
         now=opening.now,
         trusted=opening.trusted,
         jitter=opening.jitter,
-        status=status,
+    )
+
+
+def _broker(settings: Settings, opening: Opening, client_id: str) -> Broker:
+    site = opening.site
+    login = site.credentials(settings.credentials) if settings.credentials else None
+    tls = None
+    if settings.tls:
+        tls = authorities(_path(site.folder, settings.ca_file))
+        if settings.certificate is not None:
+            tls.load_cert_chain(site.folder / settings.certificate)
+    return Broker(
+        settings.host,
+        settings.port,
+        tls=tls,
+        client_id=client_id,
+        username=login.username if login else None,
+        password=login.password if login else None,
+        login_from=settings.credentials or "the broker's users",
+    )
+
+
+def _status(opening: Opening, deliver: Deliver, store: str) -> Status:
+    """How the gateway is. Raises StoreError."""
+    site = opening.site
+    owed, oldest_change_s = opening.buffer.tables.changes.count()
+    backlog = opening.buffer.outbox(EXCHANGE).backlog()
+    starts_s = [each for each in (oldest_change_s, backlog.oldest_slot_s) if each is not None]
+    mood, problems, written_bytes = "", [], 0
+    if opening.condition is not None:
+        from gateway.history.problems import mood_of
+
+        report, found = opening.condition()
+        mood, problems = str(mood_of(report, found)), [each.id for each in found]
+        written_bytes = report.buffer.bytes_written_per_day or 0
+    return Status(
+        v=VERSION,
+        site=site.site,
+        store=store,
+        online=True,
+        sent=int(opening.now()),
+        version=__version__,
+        deliver=deliver,
+        mood=mood,
+        problems=list(dict.fromkeys(problems))[:MAX_PROBLEMS],
+        disk_written_per_day_bytes=written_bytes,
+        rss_bytes=_rss_bytes(),
+        disk_free_bytes=shutil.disk_usage(site.buffer_path.parent).free,
+        clock_trusted=opening.trusted(),
+        oldest_owed_s=min(starts_s, default=None),
+        owed=owed,
+        config=_config_hash(site.folder),
     )
 
 

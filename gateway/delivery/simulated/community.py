@@ -38,6 +38,8 @@ class Node:
     sends to the asset hears nothing.
     """
     children: list["Node"] = field(default_factory=list)
+    refuses: set[int] = field(default_factory=set)
+    """Starts of slots (Unix time) whose numbers are taken for bad ones, whatever they are."""
     fee: float = 0
     """A market's grid fee when the simulation begins: cents/kWh, or percent."""
 

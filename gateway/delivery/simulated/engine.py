@@ -248,6 +248,8 @@ class Engine:
             energy_uwh = energy_of(command, arguments)
         except Unheard:
             return False
+        if not node.refuses.isdisjoint(energy_uwh):
+            return False
         if not self.ended:
             self._books.book_dated(KIND_OF[command], node.uuid, energy_uwh)
         return True

@@ -7,7 +7,7 @@ a body that no client of the exchange sends.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID, uuid5
 
 from gateway.delivery.simulated.answers import (
@@ -141,6 +141,18 @@ class WebBackend:
         for value in values.values() if isinstance(values, dict) else ():
             number(value)
 
+    def _look_at_each(self, node: Node | None, commands: Sequence[Mapping[str, object]]) -> None:
+        """At the energies of a batch, and only whether one is refused. Raises Refused."""
+        for command in commands if node else ():
+            name = str(command.get("type"))
+            if name in KIND_OF:
+                try:
+                    slots = energy_of(name, command)
+                except Unheard as unheard:
+                    raise Refused(400, str(unheard)) from None
+                if node and not node.refuses.isdisjoint(slots):
+                    raise Refused(400, "one of the numbers is refused")
+
     def _grid_fee(self, match: re.Match[str], headers: Mapping[str, str], body: bytes) -> object:
         data = object_in(headers, body)
         self._engine.of_market(self._ours(match["uuid"]), "grid_fees", data)
@@ -204,6 +216,10 @@ class WebBackend:
             for each in commands.values()
         ):
             raise Refused(400, "batch_commands must be lists of commands by UUID")
+        if self._behaviour.refuses_at_once:
+            for text, of_one in commands.items():
+                uuid = uuid_in(text)
+                self._look_at_each(self._community.find(uuid) if uuid else None, of_one)
         transaction_id = data.get("transaction_id")
         if isinstance(transaction_id, str) and transaction_id:
             self._engine.batch(aggregator, transaction_id, commands)

@@ -13,6 +13,7 @@ from gateway.outbox.fleet.messages import (
     MeterRow,
     MeterRows,
 )
+from gateway.outbox.owed import Owed
 
 DAY_S = 86_400
 
@@ -34,6 +35,24 @@ def asset_rows(slots: Iterable[AssetSlot]) -> list[AssetRows]:
         for (asset, length_s), some in groupby(
             sorted(slots, key=lambda s: (str(s.asset), s.length_s, s.start_s)),
             key=lambda s: (s.asset, s.length_s),
+        )
+    ]
+
+
+def forecast_rows(owed: Iterable[Owed]) -> list[AssetRows]:
+    """What is expected of assets, in columns."""
+    return [
+        AssetRows(
+            asset=str(asset),
+            kind="forecast",
+            length_s=length_s,
+            rows=[
+                AssetRow(o.item.slot_s, o.item.revision, o.item.energy_uwh, o.quality) for o in some
+            ],
+        )
+        for (asset, length_s), some in groupby(
+            sorted(owed, key=lambda o: (str(o.item.subject), o.length_s, o.item.slot_s)),
+            key=lambda o: (o.item.subject, o.length_s),
         )
     ]
 
@@ -68,14 +87,15 @@ def slots_that_fit(slots_s: Sequence[int], rows_at: Mapping[int, int]) -> list[i
 
 def digests(slots: Iterable[AssetSlot]) -> list[Digest]:
     """What these come to, of each asset and UTC day."""
-    sums: dict[tuple[str, int], tuple[int, int]] = {}
+    days: dict[tuple[str, int], list[AssetSlot]] = {}
     for slot in slots:
-        key = str(slot.asset), slot.start_s // DAY_S * DAY_S
-        count, sum_uwh = sums.get(key, (0, 0))
-        if slot.energy_uwh is not None:
-            count, sum_uwh = count + 1, sum_uwh + slot.energy_uwh
-        sums[key] = count, sum_uwh
-    return [Digest(asset, day_s, *found) for (asset, day_s), found in sorted(sums.items())]
+        days.setdefault((str(slot.asset), slot.start_s // DAY_S * DAY_S), []).append(slot)
+    found = []
+    for (asset, day_s), some in sorted(days.items(), key=lambda each: each[0]):
+        known = [slot.energy_uwh for slot in some if slot.energy_uwh is not None]
+        starts = [slot.start_s for slot in some]
+        found.append(Digest(asset, day_s, len(known), sum(known), min(starts), max(starts)))
+    return found
 
 
 def _series(slot: Slot) -> tuple[str, Direction, str, int]:

@@ -6,8 +6,9 @@ from `PACK_FROM_SLOTS` slots on. Pure.
     <topic>/v1/<site>/status     how the gateway is: retained, and its last will
     <topic>/v1/<site>/ack        what is stored, refused, asked for       collector → gateway
 
-All are QoS 1, and nothing is believed for the broker's own acknowledgement: a gateway forgets what
-the collector says is *stored*. Only `status` is retained. Everything works over MQTT 3.1.1.
+What gateways say goes with QoS 1, the collector's word with QoS 0: what it does not reach is sent
+again. Nothing is believed for the broker's own acknowledgement: a gateway forgets what the
+collector says is *stored*. Only `status` is retained. Everything works over MQTT 3.1.1.
 
 Each closing or new writing of slots has a number of its own in the gateway's buffer, `seq`. A
 message is made of the tables when it is sent, so that the same number may come again with more in
@@ -21,6 +22,8 @@ import msgspec
 
 from gateway.energy.assets import Direction
 from gateway.energy.slot import Quality
+from gateway.outbox.fleet.change import Deliver as Deliver  # noqa: PLC0414 — part of what is said
+from gateway.outbox.fleet.change import Span as Span  # noqa: PLC0414
 from gateway.outbox.item import Kind
 
 VERSION = 1
@@ -32,17 +35,12 @@ MAX_BYTES = 1 << 20
 MAX_ROWS = 2_000
 """Of a message: rows of assets and of meters together."""
 MAX_ACK_BYTES = 4_096
+MAX_PROBLEMS = 20
 MAX_SLOTS = 96
 """Of a message of the backlog."""
 
-Deliver = Literal["direct", "fleet"]
-"""Who delivers a site's slots to the exchange: the gateway, or the fleet's aggregator."""
-
 Channel = Literal["slots", "backlog", "status", "ack"]
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
-
-Span = tuple[int, int]
-"""From, to: both belong to it."""
 
 
 class BadMessage(Exception):
@@ -115,6 +113,7 @@ class Slots(msgspec.Struct, frozen=True, omit_defaults=True):
     sent: int
     """By the gateway's clock, Unix time."""
     deliver: Deliver
+    """Of all slots in it."""
     items: list[AssetRows] = []
     meters: list[MeterRows] = []
     digests: list["Digest"] = []
@@ -139,6 +138,11 @@ class Digest(msgspec.Struct, frozen=True, array_like=True):
     """How many have a known energy."""
     sum_uwh: int
     """Of the newest revisions."""
+    first_s: int | None = None
+    """Starts of the first and the last slot that it is about: a buffer may begin in the middle of a
+    day. None: the whole day.
+    """
+    last_s: int | None = None
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True):
@@ -189,7 +193,7 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     mood: str = ""
     """As its page says: well, starting, warn, bad."""
     problems: list[str] = []
-    """The ids of what is wrong, at most 20."""
+    """The ids of what is wrong, at most `MAX_PROBLEMS`."""
     rss_bytes: int = 0
     disk_free_bytes: int = 0
     disk_written_per_day_bytes: int = 0

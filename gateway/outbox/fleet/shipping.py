@@ -7,10 +7,12 @@ again: later each time, and never at a fixed time, for ten thousand homes would 
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice, takewhile
 from math import inf
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from gateway.outbox.fleet.messages import MAX_SLOTS, Span
+from gateway.outbox.fleet.change import Change, Span
+from gateway.outbox.fleet.messages import MAX_SLOTS
 
 LIVE_SLOTS = 2
 """So many of the newest slots are not backlog."""
@@ -19,16 +21,9 @@ RESEND_S = (10.0, 300.0)
 """How long an acknowledgement is waited for, at first and at the most."""
 
 
-class Change(NamedTuple):
-    """A slot that closed, or was written anew. `seq` is its number."""
-
-    seq: int
-    slot_s: int
-
-
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """Changes that go together."""
+    """Changes that go together: of one deliverer."""
 
     channel: Literal["slots", "backlog"]
     changes: tuple[Change, ...]
@@ -68,15 +63,16 @@ class Shipping:
         oldest_live_s = boundary_s - LIVE_SLOTS * self.slot_s
         live = [c for c in changes if c.slot_s >= oldest_live_s and self._is_due(c, loop_s)]
         if live and now_s >= boundary_s + self._offset_s[1]:
-            return Parcel("slots", tuple(live[:MAX_SLOTS]))
+            return Parcel("slots", _alike(live))
         if any(u.channel == "backlog" and u.due_s > loop_s for u in self._under_way.values()):
             return None
         old = [c for c in changes if c.slot_s < oldest_live_s and self._is_due(c, loop_s)]
-        return Parcel("backlog", tuple(old[:MAX_SLOTS])) if old else None
+        return Parcel("backlog", _alike(old)) if old else None
 
     def wait_s(self, now_s: float, loop_s: float) -> float:
         """For how long nothing else will be due, if nothing closes and nothing is acknowledged."""
-        waits = [each.due_s - loop_s for each in self._under_way.values()]
+        # What is due by now and has not gone waits for one of the others, or for the slot's offset.
+        waits = [u.due_s - loop_s for u in self._under_way.values() if u.due_s > loop_s]
         until_live_s = self._offset_s[0] + self._offset_s[1] - now_s
         if until_live_s > 0:
             waits.append(until_live_s)
@@ -97,9 +93,19 @@ class Shipping:
             for seq in [seq for seq in self._under_way if begin <= seq <= end]:
                 del self._under_way[seq]
 
+    def forget(self) -> None:
+        """The numbers are another file's from now on."""
+        self._under_way.clear()
+
     def _is_due(self, change: Change, loop_s: float) -> bool:
         under_way = self._under_way.get(change.seq)
         return under_way is None or under_way.due_s <= loop_s
+
+
+def _alike(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """The first ones that have the same deliverer as the first, as many as one message takes."""
+    same = takewhile(lambda change: change.deliver == changes[0].deliver, changes)
+    return tuple(islice(same, MAX_SLOTS))
 
 
 def spans_of(seqs: Iterable[int]) -> list[Span]:

@@ -21,6 +21,12 @@ _FIRST = (
     "grid_fees",
     "events",
 )
+_NOT_SAVED = ("changes", "fleet_store")
+"""What a fleet's collector has not stored. Some of it may be lost, and nobody would know what: the
+new file is another one to the fleet, and all that is in it is sent again.
+"""
+_LATER = ("forecast_states", "fleet_delivers")
+"""Tables that files of earlier versions do not have."""
 _SUBJECT = "a UUID or a text"
 _PYTHON: Mapping[str, Any] = {
     "INTEGER": int,
@@ -100,6 +106,8 @@ def shapes_of(db: sqlite3.Connection) -> list[Shape]:
     for name, sql in db.execute(
         "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
     ):
+        if name in _NOT_SAVED:
+            continue
         shape = _shape(db, name, sql)
         found.append(shape)
         if name == "outbox":
@@ -172,6 +180,6 @@ def old_table(shape: Shape, source: sqlite3.Connection) -> str | None:
         return BEFORE_003 if BEFORE_003 in names else "outbox" if is_before_003 else None
     if is_before_003 and shape.name in ("outbox", "asset_slots", "grid_fees"):
         return None
-    if shape.name == "forecast_states" and shape.name not in names:
+    if shape.name in _LATER and shape.name not in names:
         return None
     return shape.name

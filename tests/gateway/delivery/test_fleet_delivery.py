@@ -4,8 +4,10 @@ and nothing else.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -79,16 +81,17 @@ def buffer(tmp_path: Path) -> Buffer:
     return open_buffer(tmp_path / "buffer.sqlite", SMALL, now_s=NOW_S)
 
 
-def a_delivery(buffer: Buffer, port: int, folder: Path) -> FleetDelivery:
-    from types import SimpleNamespace
-    from typing import Any, cast
-
+def a_delivery(
+    buffer: Buffer, port: int, folder: Path, destinations: Mapping[str, Any] | None = None
+) -> FleetDelivery:
+    """`destinations`: of the site, beside the fleet."""
     site = SimpleNamespace(
         site=SITE,
         folder=folder,
         buffer_path=buffer.path,
         market=SimpleNamespace(slot=SLOT),
         assets=(),
+        destinations={} if destinations is None else destinations,
     )
     settings = fleet_mqtt.Settings(host="127.0.0.1", port=port, tls=False)
     opening = Opening(

@@ -55,6 +55,33 @@ async def test_rows_of_the_first_version_are_counted_by_day_and_stay(
     await connection.close()
 
 
+async def test_what_a_version_without_an_exchange_has_stored_is_owed_once_it_comes_again(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    postgres.new_database("from_second")
+    write_config(tmp_path, 1, postgres, "from_second")
+    connection = await connect(load(tmp_path))
+    await migrating.migrate(connection, up_to=2)
+    await migrating.add_months(connection)
+    await connection.execute("INSERT INTO fleet.sites (name) VALUES ('home-1')")
+    await connection.execute("INSERT INTO fleet.assets (site, uuid) VALUES (1, gen_random_uuid())")
+    await connection.execute("INSERT INTO fleet.stores (site, name) VALUES (1, 's')")
+    await connection.execute(
+        "INSERT INTO fleet.asset_slots (slot, energy_uwh, asset, store, length_s, revision, kind, "
+        "quality) SELECT date_trunc('hour', now()), 10 + r, 1, 1, 900, r, 'm', 'm' "
+        "FROM generate_series(0, 1) r"
+    )
+    await migrating.migrate(connection)
+    await connection.execute(
+        "SELECT fleet.owe(ARRAY[1, 1], ARRAY[s, s], ARRAY['m', 'm'], ARRAY[0, 1]::smallint[], "
+        "ARRAY[true, true]) "
+        "FROM (SELECT extract(epoch FROM date_trunc('hour', now()))::bigint) t(s)"
+    )
+    cursor = await connection.execute("SELECT revision, energy_uwh, state FROM fleet.delivered")
+    assert await cursor.fetchall() == [(1, 11, "owed")]
+    await connection.close()
+
+
 async def test_a_schema_of_a_later_version_is_left_alone(connection: Connection) -> None:
     await connection.execute("INSERT INTO fleet.migrations VALUES (900, 'later')")
     for act in (migrating.require, migrating.migrate):

@@ -74,7 +74,7 @@ def test_no_question_of_the_daemon_grows_with_the_age_of_the_file(
     keep(store, owed(900, 3, closes_s=1.5))
     # There is an unallocated record for each gap of hours. What is unconfirmed is as old as the
     # exchange's memory at most, and only while it cannot be asked.
-    few = "layouts|boots|counters|fleet_store|CONSTANT ROW|events$|unallocated$"
+    few = "layouts|boots|counters|fleet_store|fleet_delivers|CONSTANT ROW|events$|unallocated$"
     small = rf"SCAN ({few}|outbox USING (COVERING )?INDEX outbox_(pending|unconfirmed|disputed))"
     # min() or max() of the key: one step to the end of the tree
     ends = r"SEARCH (samples|counters|events|outbox)$"
