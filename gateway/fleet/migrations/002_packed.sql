@@ -41,7 +41,7 @@ CREATE TABLE fleet.meter_days (
 ) PARTITION BY RANGE (day);
 COMMENT ON TABLE fleet.meter_days IS 'The same for one direction of one meter.';
 COMMENT ON COLUMN fleet.meter_days.unlike_uwh IS 'The energy of each slot less the change of the register in it; NULL: the same in all slots of the day; an element that is NULL: the energy is not known.';
-COMMENT ON COLUMN fleet.meter_days.begin_register_uwh IS 'NULL where a slot begins at the register at which the one before it ends.';
+COMMENT ON COLUMN fleet.meter_days.begin_register_uwh IS 'Of the first slot alone, where each of the others begins at the register at which the one before it ends.';
 
 -- Of months that are packed, what comes afterwards.
 CREATE TABLE fleet.asset_late (LIKE fleet.asset_slots INCLUDING ALL);
@@ -145,40 +145,39 @@ WITH newest AS MATERIALIZED (
     INSERT INTO $q$ || target || $q$ AS d
         (day, series, length_s, store, at, unlike_uwh, uncertainty_uwh, begin_register_uwh, end_register_uwh, received_min, samples, largest_gap_ms,
         revision, coverage_permille, quality, method, clock)
-    SELECT day, series, length_s, store,
-        CASE WHEN count(*) < 86400 / length_s THEN array_agg(of_day_s / length_s) END,
-        CASE WHEN count(*) FILTER (WHERE energy_uwh IS DISTINCT FROM end_register_uwh - begin_register_uwh) > 0
-            THEN array_agg(energy_uwh - (end_register_uwh - begin_register_uwh)) END,
-        CASE WHEN count(uncertainty_uwh) > 0 THEN array_agg(uncertainty_uwh) END,
-        array_agg(nullif(begin_register_uwh, ended_uwh)),
-        array_agg(end_register_uwh),
-        array_agg(floor(extract(epoch FROM received - slot) / 60)::integer),
-        array_agg(samples), array_agg(largest_gap_ms),
-        CASE WHEN max(revision) > 0 THEN array_agg(revision) END,
-        CASE WHEN min(coverage_permille) < 1000 THEN array_agg(coverage_permille) END,
-        CASE WHEN count(*) FILTER (WHERE quality <> 'm') > 0 THEN array_agg(quality) END,
-        CASE WHEN count(*) FILTER (WHERE method <> 'c') > 0 THEN array_agg(method) END,
-        CASE WHEN count(*) FILTER (WHERE clock <> 'k') > 0 THEN array_agg(clock) END
-    FROM (
-        SELECT *, lag(end_register_uwh) OVER (PARTITION BY series, day, length_s, store ORDER BY slot) AS ended_uwh
-        FROM newest ORDER BY series, day, length_s, store, slot) sorted
-    GROUP BY series, day, length_s, store
+    SELECT day, series, length_s, store, at,
+        CASE WHEN is_unlike THEN unlike END, uncertainty,
+        CASE WHEN begun[2:] = ended[:cardinality(ended) - 1] THEN begun[1:1] ELSE begun END,
+        ended, received, samples, gaps, revision, coverage, quality, method, clock
+    FROM (SELECT day, series, length_s, store,
+        CASE WHEN count(*) < 86400 / length_s THEN array_agg(of_day_s / length_s) END AS at,
+        count(*) FILTER (WHERE energy_uwh IS DISTINCT FROM end_register_uwh - begin_register_uwh) > 0 AS is_unlike,
+        array_agg(energy_uwh - (end_register_uwh - begin_register_uwh)) AS unlike,
+        CASE WHEN count(uncertainty_uwh) > 0 THEN array_agg(uncertainty_uwh) END AS uncertainty,
+        array_agg(begin_register_uwh) AS begun,
+        array_agg(end_register_uwh) AS ended,
+        array_agg(floor(extract(epoch FROM received - slot) / 60)::integer) AS received,
+        array_agg(samples) AS samples, array_agg(largest_gap_ms) AS gaps,
+        CASE WHEN max(revision) > 0 THEN array_agg(revision) END AS revision,
+        CASE WHEN min(coverage_permille) < 1000 THEN array_agg(coverage_permille) END AS coverage,
+        CASE WHEN count(*) FILTER (WHERE quality <> 'm') > 0 THEN array_agg(quality) END AS quality,
+        CASE WHEN count(*) FILTER (WHERE method <> 'c') > 0 THEN array_agg(method) END AS method,
+        CASE WHEN count(*) FILTER (WHERE clock <> 'k') > 0 THEN array_agg(clock) END AS clock
+    FROM (SELECT * FROM newest ORDER BY series, day, length_s, store, slot) sorted
+    GROUP BY series, day, length_s, store) made
     RETURNING d.*
 ), before AS (
-    SELECT series AS id, count(*) AS slots, count(energy_uwh) AS known, sum(energy_uwh) AS energy, sum(uncertainty_uwh) AS uncertainty,
-        sum(revision) AS revisions, sum(extract(epoch FROM slot)::bigint) AS begins, sum(begin_register_uwh) AS begun, sum(end_register_uwh) AS ended,
-        sum(samples::bigint + coverage_permille) AS told
+    SELECT series AS id, count(*) AS slots, count(energy_uwh) AS known, sum(energy_uwh) AS energy,
+        sum(extract(epoch FROM slot)::bigint) AS begins, sum(begin_register_uwh) AS begun, sum(end_register_uwh) AS ended
     FROM newest GROUP BY series
 ), after AS (
-    SELECT series AS id, count(*) AS slots, count(energy_uwh) AS known, sum(energy_uwh) AS energy, sum(uncertainty_uwh) AS uncertainty,
-        sum(revision) AS revisions, sum(begins) AS begins, sum(begun) AS begun, sum(ended) AS ended, sum(told) AS told
+    SELECT series AS id, count(*) AS slots, count(energy_uwh) AS known, sum(energy_uwh) AS energy, sum(begins) AS begins, sum(begun) AS begun,
+        sum(ended) AS ended
     FROM (
-        SELECT series, e.ended, e.samples::bigint + coalesce(e.coverage, 1000) AS told, e.uncertainty_uwh, coalesce(e.revision, 0) AS revision, r.begun,
-            (day - date '1970-01-01') * 86400::bigint + coalesce(e.at, e.n - 1) * length_s AS begins,
-            e.ended - r.begun + CASE WHEN packed.unlike_uwh IS NULL THEN 0 ELSE e.unlike_uwh END AS energy_uwh
-        FROM packed, LATERAL unnest(packed.at, packed.unlike_uwh, packed.uncertainty_uwh, packed.revision, packed.begin_register_uwh,
-            packed.end_register_uwh, packed.samples, packed.coverage_permille)
-            WITH ORDINALITY AS e(at, unlike_uwh, uncertainty_uwh, revision, begun, ended, samples, coverage, n),
+        SELECT series, e.ended, r.begun, (day - date '1970-01-01') * 86400::bigint + coalesce(e.at, e.n - 1) * length_s AS begins,
+            e.ended - r.begun + CASE WHEN packed.unlike_uwh IS NULL THEN 0 ELSE e.unlike END AS energy_uwh
+        FROM packed, LATERAL unnest(packed.at, packed.unlike_uwh, packed.begin_register_uwh, packed.end_register_uwh)
+            WITH ORDINALITY AS e(at, unlike, begun, ended, n),
             LATERAL (SELECT coalesce(e.begun, packed.end_register_uwh[e.n - 1]) AS begun) r) each
     GROUP BY series
 )

@@ -3,6 +3,7 @@ meanwhile and afterwards, and wherever packing is cut off.
 """
 
 import asyncio
+import itertools
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ from gateway.fleet.inbox import Delivered
 from gateway.fleet.packing import MANY, Packing, due
 from gateway.fleet.settings import FleetSettings
 from gateway.fleet.writing import Reply, Taken, Writer
-from gateway.outbox.fleet.messages import AssetRow, AssetRows, Digest
+from gateway.outbox.fleet.messages import AssetRow, AssetRows, Digest, MeterRow, MeterRows
 from tests.gateway.delivery.mosquitto import Broker
 from tests.gateway.fleet.homes import SLOT_S, Home, asset_of, until
 from tests.gateway.fleet.postgres import Postgres
@@ -116,13 +117,28 @@ async def test_a_packed_month_tells_the_same_to_the_uwh(
         AssetRows(asset_of("home-1", 9), "forecast", SLOT_S,
                   [AssetRow(OLD_S, 3, 55, "estimated")]),
     ]  # fmt: skip
-    await write(connection, writer, (one, one.message([], NOW_S, items=odd)))
+    # Registers that go on from slot to slot; one energy not known, one unlike its register.
+    ends = [1_000, 1_005, 1_105, 1_109, 1_200]
+    steady, broken = (
+        [MeterRow(OLD_S + n * SLOT_S, 0, end - begin, "measured", "counter", 1000, 90, 9, begin,
+                  end, "kernel", 1) for n, (begin, end) in enumerate(itertools.pairwise(ends))]
+        for _ in range(2)
+    )  # fmt: skip
+    broken[1] = MeterRow(OLD_S + SLOT_S, 2, None, "missing", "power", 0, 0, 900_000, 1_005, 1_105,
+                         "placed")  # fmt: skip
+    broken[2] = MeterRow(OLD_S + 2 * SLOT_S, 0, 7, "estimated", "register", 500, 3, 9, 1_050, 1_109,
+                         "assured", 3)  # fmt: skip
+    meters = [
+        MeterRows("steady", "export", "", SLOT_S, steady),
+        MeterRows("broken", "export", "", SLOT_S, broken),
+    ]
+    await write(connection, writer, (one, one.message([], NOW_S, items=odd, meters=meters)))
 
     before, days_before = whole(postgres, settings), days(postgres, settings)
     assert len(before[0]) == 97 * 2 + 4 * 2 + 3
     assert {row[0] for row in await due(connection, 60)} == {"asset_slots", "meter_slots"}
     done = await Packing(settings, pause=0).once()
-    assert [each.slots for each in done] == [96 * 2 + 4 * 2 + 4, 96 * 2 + 4 * 2]
+    assert [each.slots for each in done] == [96 * 2 + 4 * 2 + 4, 96 * 2 + 4 * 2 + 2 * 4]
     assert whole(postgres, settings) == before
     assert days(postgres, settings) == days_before
     assert await counted_anew(connection, postgres, settings) == days_before
