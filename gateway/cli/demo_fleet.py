@@ -313,7 +313,7 @@ class Demo:
         return all(_is_settled(held.get(uuid, {}), end_s - self._slot_s) for uuid in assets)
 
     def _in_database(self) -> "Held":
-        """What the database says of each asset's measurements: start of the slot → what is stored."""
+        """What the database has of each asset's measurements, by the start of the slot."""
         import psycopg
 
         database = self._servers[0].knock
@@ -322,8 +322,8 @@ class Demo:
         with psycopg.connect(host=str(database.parent), user="postgres") as connection:
             for asset, slot_s, *stored in connection.execute(
                 "SELECT m.asset, extract(epoch FROM m.slot)::bigint, m.energy_uwh, "
-                "m.uncertainty_uwh, d.state FROM fleet.measurements m LEFT JOIN fleet.delivered d ON d.asset = m.asset "
-                "AND d.slot = m.slot AND d.kind = 'measurement'"
+                "m.uncertainty_uwh, d.state FROM fleet.measurements m "
+                "LEFT JOIN fleet.delivered d ON d.asset = m.asset AND d.slot = m.slot AND d.kind = 'measurement'"
             ):
                 held.setdefault(asset, {})[slot_s] = Stored(*stored)
         return held
