@@ -323,7 +323,8 @@ class Demo:
             for asset, slot_s, *stored in connection.execute(
                 "SELECT m.asset, extract(epoch FROM m.slot)::bigint, m.energy_uwh, "
                 "m.uncertainty_uwh, d.state FROM fleet.measurements m "
-                "LEFT JOIN fleet.delivered d ON d.asset = m.asset AND d.slot = m.slot AND d.kind = 'measurement'"
+                "LEFT JOIN fleet.delivered d ON d.asset = m.asset AND d.slot = m.slot "
+                "AND d.kind = 'measurement'"
             ):
                 held.setdefault(asset, {})[slot_s] = Stored(*stored)
         return held
