@@ -20,7 +20,7 @@ from tests.gateway.fleet.aggregator.rig import (
     Homes,
     booked,
     exchange_for,
-    until_all,
+    states,
     with_exchange,
 )
 from tests.gateway.fleet.postgres import Postgres
@@ -32,7 +32,9 @@ pytestmark = pytest.mark.xdist_group("aggregator")
 async def chaos(
     settings: FleetSettings, postgres: Postgres, *, homes: int, slots: int, kills: int, seed: int
 ) -> Counter[str]:
-    """Gives what was done how often, and how many numbers the exchange got more than once."""
+    """Gives what was done how often, of how many numbers the verdict was lost, and how many the
+    exchange got more than once.
+    """
     draw = random.Random(seed)
     connection = await connect(settings)
     fleet = Homes(connection, homes)
@@ -60,13 +62,28 @@ async def chaos(
                 await _do(what, draw, exchange, processes, postgres)
             await writing
             exchange.mode("ok")
-            await until_all(postgres, running, {"a": homes * (slots // 2)}, 120)
+            found = await _until_none_is_owed(postgres, running, homes * (slots // 2))
         await fleet.connection.close()
         assert booked(exchange) == fleet.truth, processes.log()
         assert not exchange.books.dropped
         _in_order(exchange, revisions)
+    done["unheard"] = found.get("s", 0)
     done["twice"] = len(exchange.books.history) - sum(len(each) for each in revisions.values())
     return done
+
+
+async def _until_none_is_owed(
+    postgres: Postgres, settings: FleetSettings, wanted: int
+) -> dict[str, int]:
+    """A verdict that comes while nobody listens is lost: what it was about is `sent` until it is
+    read back, once its slot is settled.
+    """
+    async with asyncio.timeout(120):
+        while (found := states(postgres, settings)).keys() - {"a", "s"} or (
+            sum(found.values()) != wanted
+        ):
+            await asyncio.sleep(0.1)
+    return found
 
 
 async def _write(fleet: Homes, settings: FleetSettings, slot_s: int, revision: int) -> None:
