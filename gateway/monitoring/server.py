@@ -91,8 +91,7 @@ class Guard(Protocol):
         """Whether the request lacks what lets it in."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listening:
+class Listening(msgspec.Struct, frozen=True, kw_only=True):
     """Where a server listens, and what it is called in its log."""
 
     host: str

@@ -154,7 +154,8 @@ async def test_the_role_of_collectors_can_write_slots_and_change_none(
         await connection.execute(f"SELECT fleet.pack_{function}")
     for forbidden in (
         "UPDATE fleet.asset_slots SET energy_uwh = 0",
-        "SELECT fleet.pack_some('asset_slots', 'fleet.asset_slots', 'fleet.asset_days', 0, 1, NULL)",
+        "SELECT fleet.pack_some('asset_slots', 'fleet.asset_slots', 'fleet.asset_days', "
+        "0, 1, NULL)",
         "DELETE FROM fleet.asset_slots",
         "DROP TABLE fleet.sites",
     ):
