@@ -8,14 +8,15 @@ Source: proc_pid_mountinfo(5).
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
 
 MOUNTS = Path("/proc/self/mountinfo")
 
 
-class Mount(msgspec.Struct, frozen=True):
+# No Struct: where an update was torn and a library is missing, that is said with the help of this.
+@dataclass(frozen=True, slots=True)
+class Mount:
     """One mounted file system."""
 
     point: Path

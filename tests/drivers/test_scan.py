@@ -250,7 +250,8 @@ async def test_a_meter_that_encrypts_is_named_with_what_to_do():
 async def test_a_line_on_which_something_unknown_sends_by_itself_is_named():
     async with pushing(b"no telegram ") as url:
         _, notes = await search(
-            replace(url, baud=9600, parity="none", stop_bits=1), replace(QUICK, addresses=(1,))
+            msgspec.structs.replace(url, baud=9600, parity="none", stop_bits=1),
+            replace(QUICK, addresses=(1,)),
         )
     assert "something sends by itself" in notes[0]
 
@@ -309,7 +310,7 @@ async def test_a_search_that_will_take_long_says_so():
 
 
 def test_a_setting_that_is_not_the_model_s_own_is_written():
-    each = msgspec.structs.replace(
+    each = replace(
         found("finder/7m.24"),
         line=LineUrl("serial", "/dev/ttyUSB0"),
         serial=SerialSettings(baud=9600),
