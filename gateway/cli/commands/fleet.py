@@ -44,21 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="of sites: list (default), add or remove, and the names of sites; of export and "
         "forget: the site",
     )
-    parser.add_argument(
-        "--csv",
-        type=Path,
-        metavar="FILE",
-        help="sites add: a file with a column `site` and, if need be, `assets` (UUIDs with spaces "
-        "between them: nobody else may send these)",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="PATH",
-        help="init, sites add, sites remove: the folder for what the broker and the homes get "
-        "(default: fleet-files in the present folder). report, export: the file, .csv, .xlsx or "
-        ".parquet, or .zip (default: named after the month or the site)",
-    )
+    _add_files(parser)
     _add_storage(parser)
     parser.add_argument(
         "--admin",
@@ -74,6 +60,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="run: least important line to log",
     )
     parser.set_defaults(usage_error=parser.error)
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    """What is read and written."""
+    parser.add_argument(
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="sites add: a file with a column `site` and, if need be, `assets` (UUIDs with spaces "
+        "between them: nobody else may send these)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="init, sites add, sites remove: the folder for what the broker and the homes get "
+        "(default: fleet-files in the present folder). report, export: the file, .csv, .xlsx or "
+        ".parquet, or .zip (default: named after the month or the site)",
+    )
 
 
 def _add_storage(parser: argparse.ArgumentParser) -> None:
