@@ -64,6 +64,25 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="sites add: a client certificate for each home in place of a password",
     )
+    _add_files(parser)
+    _add_storage(parser)
+    parser.add_argument(
+        "--admin",
+        type=lambda text: Path(text).absolute(),
+        metavar="FILE",
+        help="init, forget: file with the login of a user who may make schemas and roles, or "
+        "delete (default: the collectors' own)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=["debug", "info", "warning", "error"],
+        default="info",
+        help="run: least important line to log",
+    )
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    """What is read and written."""
     parser.add_argument(
         "--csv",
         type=Path,
@@ -78,20 +97,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="init, sites add, sites remove: the folder for what the broker and the homes get "
         "(default: fleet-files in the present folder). report, export: the file, .csv, .xlsx or "
         ".parquet, or .zip (default: named after the month or the site)",
-    )
-    _add_storage(parser)
-    parser.add_argument(
-        "--admin",
-        type=lambda text: Path(text).absolute(),
-        metavar="FILE",
-        help="init, forget: file with the login of a user who may make schemas and roles, or "
-        "delete (default: the collectors' own)",
-    )
-    parser.add_argument(
-        "--log-level",
-        choices=["debug", "info", "warning", "error"],
-        default="info",
-        help="run: least important line to log",
     )
 
 

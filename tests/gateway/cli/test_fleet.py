@@ -108,7 +108,7 @@ async def test_from_nothing_to_a_home_whose_slot_is_stored(
     }  # fmt: skip
     login, problems = read_credentials(folder / "out/home-1", "fleet.credentials")
     assert login is not None, problems
-    home = Home("home-1")
+    home = Home("home-1", by="direct")
     home.close(NOW_S)
     task = asyncio.create_task(Collector(load(folder)).run())
     connection = await MqttConnection.connect(

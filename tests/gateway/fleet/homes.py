@@ -50,6 +50,8 @@ class Home:
     truth: Truth = field(default_factory=dict)
     acks: list[Ack] = field(default_factory=list)
     resend_s: float = 1.0
+    by: str = "fleet"
+    """Who delivers to the exchange, as it says: `direct` or `fleet`."""
 
     def close(self, slot_s: int, revision: int = 0) -> int:
         """A slot closes: it is owed from now on; gives its number."""
@@ -87,7 +89,7 @@ class Home:
         ]  # fmt: skip
         values: dict[str, Any] = {
             "v": 1, "site": self.site, "store": self.store, "seq": [(s, s) for s in seqs],
-            "version": "0.1.0", "sent": now_s, "deliver": "fleet", "items": of_assets,
+            "version": "0.1.0", "sent": now_s, "deliver": self.by, "items": of_assets,
             "meters": of_meters,
         }  # fmt: skip
         return Slots(**(values | changes))

@@ -106,8 +106,8 @@ async def test_a_packed_month_tells_the_same_to_the_uwh(
     one.close(OLD_S + 7 * SLOT_S, revision=1)
     one.close(OLD_S + 7 * SLOT_S, revision=2)
     one.close(NOW_S)
-    await deliver(connection, writer, one)
-    await deliver(connection, writer, other)
+    for home in (one, other):
+        await deliver(connection, writer, home)
     # One hour's slot, one that is not known, and a forecast.
     odd = [
         AssetRows(asset_of("home-1", 9), "measurement", 3600,
@@ -133,7 +133,6 @@ async def test_a_packed_month_tells_the_same_to_the_uwh(
         MeterRows("broken", "export", "", SLOT_S, broken),
     ]
     await write(connection, writer, (one, one.message([], NOW_S, items=odd, meters=meters)))
-
     before, days_before = whole(postgres, settings), days(postgres, settings)
     assert len(before[0]) == 97 * 2 + 4 * 2 + 3
     assert {row[0] for row in await due(connection, 60)} == {"asset_slots", "meter_slots"}

@@ -103,7 +103,7 @@ async def test_a_database_restored_from_a_backup_is_complete_again(
     backup, *restoring = commands()
     assert (backup.split()[0], len(restoring)) == ("pg_dump", 4)
     add_sites(postgres, fleet, "home-1", "home-2", "home-3")
-    one, two, three = Home("home-1"), Home("home-2"), Home("home-3")
+    one, two, three = (Home(f"home-{n}", by="direct") for n in (1, 2, 3))
     for n in range(96):
         one.close(TODAY_S - 3 * DAY_S + n * SLOT_S)
     async with collecting(fleet) as collector:
