@@ -36,6 +36,8 @@ AHEAD_S = DAY_S
 
 MAX_UWH = 1 << 50
 """Of a slot, 10⁶ kWh: the sum of a day has room in bigint."""
+MAX_UNCERTAINTY_UWH = 1 << 62
+"""A register that jumps to its end leaves a slot known to as much, until the jump is taken back."""
 MAX_REGISTER_UWH = 1 << 60
 MAX_INT = (1 << 31) - 1
 MAX_SMALLINT = (1 << 15) - 1
@@ -127,7 +129,7 @@ def _are_good(rows: Sequence[AssetRow | MeterRow], length_s: int, bounds: _Bound
             or slot_s % length_s
             or not 0 <= row.revision <= MAX_SMALLINT
             or (energy_uwh is not None and not -MAX_UWH <= energy_uwh <= MAX_UWH)
-            or (uncertainty_uwh is not None and not 0 <= uncertainty_uwh <= MAX_UWH)
+            or (uncertainty_uwh is not None and not 0 <= uncertainty_uwh <= MAX_UNCERTAINTY_UWH)
         ):
             return False
         last_s = slot_s
@@ -215,7 +217,7 @@ def _why_not_slot(row: AssetRow | MeterRow, length_s: int, bounds: _Bounds) -> s
         return "a revision is out of bounds"
     if row.energy_uwh is not None and abs(row.energy_uwh) > MAX_UWH:
         return "an energy is out of bounds"
-    if row.uncertainty_uwh is not None and not 0 <= row.uncertainty_uwh <= MAX_UWH:
+    if row.uncertainty_uwh is not None and not 0 <= row.uncertainty_uwh <= MAX_UNCERTAINTY_UWH:
         return "an uncertainty is out of bounds"
     return ""
 

@@ -10,9 +10,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Never
 from uuid import uuid4
+
+from msgspec.structs import replace
 
 from gateway.delivery.http_transport import HttpTransport
 from gateway.delivery.patience import Patience
