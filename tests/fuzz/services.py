@@ -268,6 +268,9 @@ class _Client(asyncio.Transport):
     def write(self, data: bytes) -> None:  # type: ignore[override]
         self.written += data
 
+    def can_write_eof(self) -> bool:
+        return True
+
     def write_eof(self) -> None: ...
 
     def is_closing(self) -> bool:

@@ -449,9 +449,9 @@ async def test_a_kind_may_keep_its_own_record_of_what_it_owes(tmp_path: Path) ->
 
 
 def test_kinds_are_found_by_name() -> None:
-    assert kind_names() == ["exchange"]
+    assert kind_names() == ["exchange", "fleet_mqtt"]
     with kinds_in(EXAMPLES / "destination"):
-        assert kind_names() == ["exchange", "lines"]
+        assert kind_names() == ["exchange", "fleet_mqtt", "lines"]
 
 
 def mistakes(folder: Path, destinations: str) -> Sequence[str]:

@@ -266,6 +266,7 @@ async def test_a_collector_ends_when_it_is_told_to(
         task = asyncio.create_task(home.deliver(broker.port, NOW_S))
         await until(lambda: not home.changes, "all is acknowledged")
         task.cancel()
+        await until(lambda: collectors.log().count("the broker is there") == 2, "both listen")
         for number, process in enumerate(list(collectors.processes)):
             assert process is not None
             os.kill(process.pid, signal.SIGTERM)
