@@ -10,8 +10,6 @@
   was changed locks nobody out.
 """
 
-import base64
-import binascii
 import hmac
 import logging
 import re
@@ -23,6 +21,7 @@ from pathlib import Path
 import msgspec
 
 from drivers.net.addresses import address_of, is_loopback, place_of
+from gateway.monitoring.login_headers import basic_in, cookie_in
 
 _log = logging.getLogger(__name__)
 
@@ -127,7 +126,7 @@ class Door:
     def knows_cookie(self, header: str) -> bool:
         """Whether that Cookie header has the cookie of somebody who has logged in."""
         token = self._token()
-        return token is not None and _is_same(_cookie_in(header), _cookie_of(token))
+        return token is not None and _is_same(cookie_in(header, COOKIE), _cookie_of(token))
 
     def cookie_for(self, client: str, brought: str) -> str | TurnedAway:
         """The cookie for somebody who has brought this token to the login; or why there is none."""
@@ -206,12 +205,7 @@ def _brought(authorization: str) -> str:
     scheme, _, rest = authorization.strip().partition(" ")
     if scheme.lower() == "bearer":
         return rest.strip()
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        username, _, password = base64.b64decode(rest.strip()).decode().partition(":")
-    except (binascii.Error, ValueError):
-        return ""
+    username, password = basic_in(authorization)
     return password or username
 
 
@@ -219,15 +213,6 @@ def _cookie_of(token: str) -> str:
     """What a browser keeps for the token: it cannot be turned back, and it ends with the token."""
     key = token.encode(errors="surrogateescape")
     return hmac.new(key, b"the page of meter-gateway", sha256).hexdigest()
-
-
-def _cookie_in(header: str) -> str:
-    """Our cookie in a Cookie header (RFC 6265, section 4.2.1); empty where it is not there."""
-    for each in header.split(";"):
-        name, _, value = each.strip().partition("=")
-        if name == COOKIE:
-            return value
-    return ""
 
 
 def _is_same(brought: str, token: str) -> bool:

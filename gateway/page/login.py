@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 from gateway.monitoring.asked import Answer
 from gateway.monitoring.door import COOKIE
+from gateway.monitoring.login_headers import kept_cookie
 
 _KEPT_S = 90 * 86_400
 """So long a browser keeps a login."""
@@ -21,12 +22,12 @@ def token_in(body: bytes) -> str:
 
 
 def let_in(cookie: str) -> Answer:
-    """To the first page, with the cookie. `Lax` would be sent when another site links here."""
-    kept = f"{COOKIE}={cookie}; Path=/; Max-Age={_KEPT_S}; HttpOnly; SameSite=Strict"
+    """To the first page, with the cookie."""
+    kept = kept_cookie(COOKIE, cookie, _KEPT_S)
     return Answer(303, b"", more={"Location": "./", "Set-Cookie": kept})
 
 
 def let_out() -> Answer:
     """The cookie is taken away."""
-    gone = f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
+    gone = kept_cookie(COOKIE, "", 0)
     return Answer(303, b"", more={"Location": "./", "Set-Cookie": gone})

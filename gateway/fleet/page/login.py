@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 
 from gateway.monitoring.asked import Answer
 from gateway.monitoring.door import TurnedAway, Visit
+from gateway.monitoring.login_headers import cookie_in, kept_cookie
 
 COOKIE = "meter-gateway-fleet"
 KEPT_S = 30 * 86_400
@@ -47,7 +48,7 @@ class Signing:
 
     def claim(self, header: str) -> Claim | None:
         """What the Cookie header says, where it is signed and not too old."""
-        said, _, mac = _cookie_in(header).rpartition(".")
+        said, _, mac = cookie_in(header, COOKIE).rpartition(".")
         parts = said.split(".")
         if self.secret is None or len(parts) != 3:
             return None
@@ -85,28 +86,15 @@ def login_in(body: bytes) -> tuple[str, str]:
     return fields.get("name", [""])[0].strip(), fields.get("password", [""])[0]
 
 
-def basic_in(authorization: str) -> tuple[str, str]:
-    """The same in an Authorization header (RFC 7617), as programs send it."""
-    scheme, _, rest = authorization.strip().partition(" ")
-    if scheme.lower() != "basic":
-        return "", ""
-    try:
-        name, _, password = base64.b64decode(rest.strip()).decode().partition(":")
-    except (binascii.Error, ValueError):
-        return "", ""
-    return name, password
-
-
 def let_in(cookie: str, *, secure: bool) -> Answer:
     """To the first page, with the cookie."""
-    end = "; Secure" if secure else ""
-    kept = f"{COOKIE}={cookie}; Path=/; Max-Age={KEPT_S}; HttpOnly; SameSite=Strict{end}"
+    kept = kept_cookie(COOKIE, cookie, KEPT_S, secure=secure)
     return Answer(303, b"", more={"Location": "./", "Set-Cookie": kept})
 
 
 def let_out() -> Answer:
     """The cookie is taken away."""
-    gone = f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
+    gone = kept_cookie(COOKIE, "", 0)
     return Answer(303, b"", more={"Location": "./", "Set-Cookie": gone})
 
 
@@ -114,14 +102,6 @@ def client_of(peer: str, forwarded_for: str, *, proxy: bool) -> str:
     """Who asks: the other end, or whom our own proxy has named last."""
     named = forwarded_for.rpartition(",")[2].strip()
     return named[:64] if proxy and named else peer
-
-
-def _cookie_in(header: str) -> str:
-    for each in header.split(";"):
-        name, _, value = each.strip().partition("=")
-        if name == COOKIE:
-            return value
-    return ""
 
 
 def _mac(secret: bytes, said: str) -> str:

@@ -19,7 +19,6 @@ from gateway.fleet.database import DatabaseError
 from gateway.fleet.page.days import day_from
 from gateway.fleet.page.login import (
     Signing,
-    basic_in,
     client_of,
     let_in,
     let_out,
@@ -32,6 +31,7 @@ from gateway.fleet.page.settings import PageSettings
 from gateway.fleet.page.telling import Telling
 from gateway.monitoring.asked import Answer, Keeping, Question
 from gateway.monitoring.door import TurnedAway, WrongTries
+from gateway.monitoring.login_headers import basic_in
 from gateway.page.frame import WITH_SLASH, Reader
 from gateway.page.markup import Markup
 from gateway.page.words import Words, catalogue, spoken
