@@ -5,7 +5,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import secrets
 import signal
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from uuid import UUID
 
 from gateway.cli.fleet import certificates, storage, users
+from gateway.cli.fleet.files import some, write
 from gateway.cli.terminal import Refused, print_table
 from gateway.fleet import migrating, provisioning, sites
 from gateway.fleet.aggregator.aggregator import Aggregator
@@ -147,9 +147,9 @@ async def _init(settings: FleetSettings, args: argparse.Namespace) -> int:
 def _write_for_broker(
     settings: FleetSettings, own_login: Login | None, name: str, output: Path
 ) -> None:
-    _write(output / "mosquitto.acl", provisioning.acl_file(settings.topic, name))
+    write(output / "mosquitto.acl", provisioning.acl_file(settings.topic, name))
     commands = provisioning.collector_commands(settings.topic, own_login)
-    _write_secret(output / f"{DYNAMIC}.json", provisioning.as_request(commands))
+    write(output / f"{DYNAMIC}.json", provisioning.as_request(commands), secret=True)
     if own_login is not None:
         _add_password(output / "mosquitto.passwd", [own_login])
     print(f"What the broker gets is in {output}:")
@@ -227,19 +227,15 @@ async def _troubles(connection: Connection) -> list[str]:
     clashing = [row.name for row in rows if row.clashes]
     if clashing:
         found.append(
-            f"numbers came again with another value: {_some(clashing)}; both are kept (table "
+            f"numbers came again with another value: {some(clashing)}; both are kept (table "
             "fleet.clashes). Was a card copied, or a backup restored?"
         )
     refused = [row.name for row in rows if row.refused]
     if refused:
-        found.append(f"something was refused: {_some(refused)}; see the table fleet.refused")
+        found.append(f"something was refused: {some(refused)}; see the table fleet.refused")
     if not await migrating.collectors_alive(connection):
         found.append("no collector runs: start one with fleet run")
     return found
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 # --- sites ----------------------------------------------------------------------------------------
@@ -293,7 +289,7 @@ async def _add(
     commands = []
     for login in logins:
         commands += provisioning.site_commands(settings.topic, login)
-    _write_secret(output / f"{DYNAMIC}-add.json", provisioning.as_request(commands))
+    write(output / f"{DYNAMIC}-add.json", provisioning.as_request(commands), secret=True)
     print(f"{len(wanted)} sites are in the fleet, {len(new)} of them new. In {output}:")
     if args.certificates:
         await certificates.give(settings, connection, list(wanted), output)
@@ -301,9 +297,9 @@ async def _add(
         return 0
     for login in logins:
         folder = output / login.username
-        _write_secret(folder / "fleet.credentials", provisioning.credentials_file(login))
+        write(folder / "fleet.credentials", provisioning.credentials_file(login), secret=True)
         section = provisioning.gateway_section(settings, login.username)
-        _write(folder / "gateway.yaml.fleet", section)
+        write(folder / "gateway.yaml.fleet", section)
     _add_password(output / "mosquitto.passwd", logins)
     print("  NAME/                   for each home: fleet.credentials, and a section for its")
     print("                          gateway.yaml. Logins of before are of no use any more.")
@@ -317,7 +313,7 @@ async def _remove(connection: Connection, names: list[str], output: Path) -> int
     missing = sorted({*names} - {*gone})
     if gone:
         commands = [each for name in gone for each in provisioning.removal_commands(name)]
-        _write(output / f"{DYNAMIC}-remove.json", provisioning.as_request(commands))
+        write(output / f"{DYNAMIC}-remove.json", provisioning.as_request(commands))
         print(f"Nothing is taken any more from: {', '.join(gone)}. What they sent stays.")
         print("Take their logins from the broker as well: their lines of password_file, or")
         print(_dynamic_hint(output / f"{DYNAMIC}-remove.json"))
@@ -395,22 +391,4 @@ def _add_password(path: Path, logins: Iterable[Login]) -> None:
     new = {login.username: provisioning.password_line(login) for login in logins}
     before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     kept = [line for line in before if line.partition(":")[0] not in new]
-    _write_secret(path, "\n".join([*kept, *new.values()]) + "\n")
-
-
-def _write(path: Path, text: str, mode: int = 0o644) -> None:
-    """Raises Refused."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with os.fdopen(file, "w", encoding="utf-8") as stream:
-            stream.write(text)
-    except OSError as error:
-        raise Refused(
-            f"{path}: cannot be written: {error.strerror or error} — give --output another folder"
-        ) from error
-
-
-def _write_secret(path: Path, text: str) -> None:
-    _write(path, text, 0o600)
+    write(path, "\n".join([*kept, *new.values()]) + "\n", secret=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from drivers.net.issuing import write_whole
+from gateway.cli.fleet.files import some, write
 from gateway.cli.terminal import Refused
 from gateway.fleet import certificates, provisioning
 from gateway.fleet.database import Connection
@@ -26,9 +26,9 @@ async def begin(
     is_new = certificates.make_authority(settings.folder)
     of = certificates.authority(settings.folder)
     own = certificates.new_certificate(of, collector)
-    _write(settings.folder / COLLECTOR_FILE, own.certificate_pem + own.key_pem, secret=True)
-    _write(output / certificates.CA_FILE, of.certificate_pem, secret=False)
-    _write(output / LIST_FILE, await certificates.revoked(connection, of), secret=False)
+    write(settings.folder / COLLECTOR_FILE, own.certificate_pem + own.key_pem, secret=True)
+    write(output / certificates.CA_FILE, of.certificate_pem)
+    write(output / LIST_FILE, await certificates.revoked(connection, of))
     print(f"The fleet's authority is {settings.folder / certificates.CA_FILE}", end="")
     print(" (new). Keep its key, fleet-ca.key, as you keep a password." if is_new else ".")
     print(
@@ -49,9 +49,9 @@ async def give(
     of = certificates.authority(settings.folder)
     for site in sites:
         made = certificates.new_certificate(of, site)
-        _write(output / site / SITE_FILE, made.certificate_pem + made.key_pem, secret=True)
+        write(output / site / SITE_FILE, made.certificate_pem + made.key_pem, secret=True)
         section = provisioning.gateway_section(settings, site, certificate=True)
-        _write(output / site / "gateway.yaml.fleet", section.encode(), secret=False)
+        write(output / site / "gateway.yaml.fleet", section)
         await certificates.note(connection, site, made)
     print(f"  NAME/{SITE_FILE:<18} for each home its certificate with its key, for")
     print(f"                          {certificates.DAYS} days; and a section for its gateway.yaml")
@@ -76,7 +76,7 @@ async def renew(
             print(f"No certificate ends within {certificates.RENEW_DAYS} days.")
             return 0
     await give(settings, connection, names, output)
-    print(f"{len(names)} new, in {output}: {_some(names)}. Bring each to its home, and reload the")
+    print(f"{len(names)} new, in {output}: {some(names)}. Bring each to its home, and reload the")
     print("gateway there; until then the one before holds.")
     return 0
 
@@ -87,7 +87,7 @@ async def take_away(
     """Of homes that were removed. Raises Refused, ConfigError, DatabaseError."""
     if await certificates.revoke(connection, names):
         of = certificates.authority(settings.folder)
-        _write(output / LIST_FILE, await certificates.revoked(connection, of), secret=False)
+        write(output / LIST_FILE, await certificates.revoked(connection, of))
         print(f"  {LIST_FILE:<23} for mosquitto's crlfile; then: systemctl restart mosquitto")
 
 
@@ -99,25 +99,10 @@ async def troubles(connection: Connection) -> list[str]:
     soon = [each.site for each in found if each.ends > now]
     said = []
     if ended:
-        said.append(f"the certificate has ended: {_some(ended)}; run fleet sites renew")
+        said.append(f"the certificate has ended: {some(ended)}; run fleet sites renew")
     if soon:
         said.append(
-            f"the certificate ends within {certificates.RENEW_DAYS} days: {_some(soon)}; run fleet "
+            f"the certificate ends within {certificates.RENEW_DAYS} days: {some(soon)}; run fleet "
             "sites renew"
         )
     return said
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _write(path: Path, data: bytes, *, secret: bool) -> None:
-    """Raises Refused."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data, secret=secret)
-    except OSError as error:
-        raise Refused(
-            f"{path}: cannot be written: {error.strerror or error} — give --output another folder"
-        ) from error
