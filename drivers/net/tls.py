@@ -31,7 +31,7 @@ async def over_tls(url: LineUrl, line: Line) -> "TlsLine":
     return secure
 
 
-class CertificateError(Exception):
+class CertificateError(OSError):
     """A file of certificates cannot be used. The text names it, and says what it has to be."""
 
 

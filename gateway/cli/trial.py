@@ -16,7 +16,7 @@ from typing import Literal
 from drivers.line import LineError, MeterError, open_any_line
 from drivers.line_protocol import LineHeld
 from drivers.net.mqtt import Broker, MqttConnection
-from drivers.net.tls import CertificateError, client_context
+from drivers.net.tls import client_context
 from drivers.port_users import port_taken
 from drivers.sample import Reading
 from gateway import MADE_S
@@ -248,7 +248,7 @@ async def _broker(settings: Settings, mqtt: MqttSettings) -> Tried:
         connection = await MqttConnection.connect(broker)
     except ConfigError as error:
         return Tried("✗", what, "; ".join(map(str, error.problems)))
-    except (OSError, CertificateError) as error:
+    except OSError as error:
         number = getattr(error, "errno", None)
         said = os.strerror(number) if number else str(error)
         return Tried("✗", what, f"{said} — see host, port and tls of mqtt:")

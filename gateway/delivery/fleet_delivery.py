@@ -5,7 +5,6 @@ The broker's own acknowledgement is worth nothing here: brokers give it for what
 """
 
 import asyncio
-import ssl
 from collections.abc import Callable
 from typing import Literal
 
@@ -15,7 +14,7 @@ from drivers.net.mqtt import Message, TooLong
 from gateway.delivery.fleet_parcels import Parcels, Place
 from gateway.delivery.fleet_words import FleetWords
 from gateway.delivery.handover import Handover
-from gateway.delivery.mqtt_session import MqttSession
+from gateway.delivery.mqtt_session import MqttSession, broker_words
 from gateway.monitoring.report import DestinationReport
 from gateway.outbox.fleet.messages import MAX_ACK_BYTES, Slots, Status, encode, topic_of
 from gateway.outbox.fleet.shipping import Shipping
@@ -91,7 +90,7 @@ class FleetDelivery:
                 self._decide()
                 await self._session()
             except (OSError, ConfigError) as error:
-                self._words.failed(_in_words(error), "retrying")
+                self._words.failed(broker_words(error, "ca_file"), "retrying")
             except StoreError as error:
                 self._words.failed(str(error), "waiting for the disk")
             await asyncio.sleep(self._backoff.fail())
@@ -227,14 +226,3 @@ class FleetDelivery:
         """It stays with the broker, for collectors that come later."""
         topic = topic_of(self._place.topic, self._place.site, "status")
         return Message(topic, encode(status), retained=True)
-
-
-def _in_words(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            f"the broker's certificate is not trusted: {error.verify_message}; set ca_file to the "
-            "authority that signed it"
-        )
-    if isinstance(error, ConfigError):
-        return "; ".join(str(problem) for problem in error.problems)
-    return str(error) or type(error).__name__

@@ -53,6 +53,7 @@ from gateway.delivery.mqtt_queue import (
     PublicationQueue,
     Unanswered,
 )
+from gateway.delivery.mqtt_session import broker_words
 from gateway.energy.slot import KNOWN, Slot
 from gateway.monitoring.report import (
     ForecastReport,
@@ -402,16 +403,9 @@ class MqttPublisher:
 
 
 def _words(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            f"the broker's certificate is not trusted: {error.verify_message}; set "
-            "mqtt.ca_file to the authority that signed it"
-        )
-    if isinstance(error, ConfigError):
-        return "; ".join(str(problem) for problem in error.problems)
     if isinstance(error, OSError) and error.errno and _is_plain(error):
         return os.strerror(error.errno)
-    return str(error) or type(error).__name__
+    return broker_words(error, "mqtt.ca_file")
 
 
 def _is_plain(error: OSError) -> bool:

@@ -2,10 +2,12 @@
 simulation can put a broker of its own there. `drivers.net.mqtt.MqttConnection` is the real one.
 """
 
+import ssl
 from collections.abc import Callable
 from typing import Protocol
 
 from drivers.net.mqtt import Broker, Message
+from gateway.site.credentials import ConfigError
 
 
 class MqttSession(Protocol):
@@ -46,3 +48,15 @@ class Connects(Protocol):
         max_packet_bytes: int,
     ) -> MqttSession:
         """One that the broker has welcomed. Raises OSError."""
+
+
+def broker_words(error: Exception, ca_file: str) -> str:
+    """Why a broker cannot be reached, and what to do; `ca_file` is the key of the configuration."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the broker's certificate is not trusted: {error.verify_message}; set {ca_file} to "
+            "the authority that signed it"
+        )
+    if isinstance(error, ConfigError):
+        return "; ".join(str(problem) for problem in error.problems)
+    return str(error) or type(error).__name__

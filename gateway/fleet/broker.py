@@ -11,9 +11,8 @@ import secrets
 import ssl
 from dataclasses import replace
 
-from drivers.net.environment import UnusableSetting
 from drivers.net.mqtt import Broker
-from drivers.net.tls import CertificateError, client_context
+from drivers.net.tls import client_context
 from gateway.fleet.settings import FleetSettings
 from gateway.fleet.subscriber import NotGranted, Received, Subscriber
 from gateway.outbox.fleet.messages import MAX_BYTES, topic_of
@@ -44,10 +43,7 @@ def _tls(settings: FleetSettings) -> ssl.SSLContext | None:
     if not broker.tls:
         return None
     certificate = settings.path(broker.certificate)
-    try:
-        return client_context(settings.path(broker.ca_file), certificate, certificate)
-    except (CertificateError, UnusableSetting) as error:
-        raise OSError(str(error)) from error
+    return client_context(settings.path(broker.ca_file), certificate, certificate)
 
 
 def words(error: Exception) -> str:

@@ -14,8 +14,8 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from drivers.net.environment import authorities
 from drivers.net.mqtt import Broker, MqttConnection
+from drivers.net.tls import client_context
 from drivers.strict_yaml import Mistake, Seconds
 from gateway import __version__
 from gateway.delivery.fleet_delivery import FleetDelivery
@@ -139,9 +139,8 @@ def _broker(settings: Settings, opening: Opening, client_id: str) -> Broker:
     login = site.credentials(settings.credentials) if settings.credentials else None
     tls = None
     if settings.tls:
-        tls = authorities(_path(site.folder, settings.ca_file))
-        if settings.certificate is not None:
-            tls.load_cert_chain(site.folder / settings.certificate)
+        certificate = _path(site.folder, settings.certificate)
+        tls = client_context(_path(site.folder, settings.ca_file), certificate, certificate)
     return Broker(
         settings.host,
         settings.port,
