@@ -37,6 +37,7 @@ from gateway.store.file import (
     connect,
     connect_nowhere,
     connect_to_read,
+    is_copy,
     lock_folder,
 )
 from gateway.store.file_lock import FileLock, locked
@@ -209,12 +210,17 @@ class Database:
         try. Returns why it cannot be written yet, if so; what is there can be read meanwhile.
         """
         # First the old one: in one process SQLite shares what it has of a log between all that have
-        # it open.
-        self.connection.close()
+        # it open. A copy in memory shares nothing, and stays as long as it is one of what lies
+        # there: to put it together takes seconds where the log is long.
+        old = self.connection
+        copy = old if is_copy(old) and self._watch.is_as_noted else None
+        if copy is None:
+            old.close()
         self.access.shut = self._opening = True
         try:
             self._use(self._connected())
             self.access.shut = False
+            old.close()
             return None
         except (OSError, sqlite3.Error) as error:
             refusal = self._old_view() or explained(self.path, "cannot be written", error)
@@ -223,11 +229,15 @@ class Database:
         finally:
             self._opening = False
 
-        self.connection.close()  # the new one, where it could be opened and not used
-        with contextlib.suppress(sqlite3.Error):
-            self.connection = (
-                connect_nowhere(self.path) if self.access.is_new else connect_to_read(self.path)
-            )
+        if self.connection is not old:
+            self.connection.close()  # it could be opened, and not used
+        self.connection = copy or old
+        if copy is None:
+            self._watch.note()
+            with contextlib.suppress(sqlite3.Error):
+                self.connection = (
+                    connect_nowhere(self.path) if self.access.is_new else connect_to_read(self.path)
+                )
         return refusal
 
     def _old_view(self) -> StoreError | None:

@@ -41,6 +41,11 @@ class Watch:
         """What lies there now is ours."""
         self._seen = {suffix: self._found(suffix) for suffix in FILES}
 
+    @property
+    def is_as_noted(self) -> bool:
+        """Whether file and log are still what they were when they were noted."""
+        return all(self._seen[suffix] == self._found(suffix) for suffix in FILES[:2])
+
     def note_commit(self) -> None:
         """We have written, and may have moved the log into the file by that."""
         for suffix in FILES[:2]:
