@@ -78,10 +78,16 @@ class Checked:
     refusals: list[Refusal]
 
     @property
-    def newest_s(self) -> int | None:
-        """The newest slot of what was measured: forecasts are of slots to come."""
-        newest = [each.rows[-1].slot_s for each in self.items if each.kind == "measurement"]
-        newest += [each.rows[-1].slot_s for each in self.meters]
+    def newest(self) -> tuple[int, int] | None:
+        """Start and length of the newest slot of what was measured: forecasts are of slots to come.
+        Seconds.
+        """
+        newest = [
+            (each.rows[-1].slot_s, each.length_s)
+            for each in self.items
+            if each.kind == "measurement"
+        ]
+        newest += [(each.rows[-1].slot_s, each.length_s) for each in self.meters]
         return max(newest, default=None)
 
 

@@ -150,6 +150,21 @@ async def timezone_of(connection: Connection) -> str:
     return str(row[0]) if row else "UTC"
 
 
+async def slot_length_of(connection: Connection) -> int:
+    """Seconds of a slot of whom nothing else is known. Raises DatabaseError."""
+    with translated():
+        row = await (await connection.execute("SELECT fleet.slot_length()")).fetchone()
+    return cast(int, row[0]) if row else 0
+
+
+async def set_slot_length(connection: Connection, length_s: int) -> None:
+    """How long the market's slots are. Raises DatabaseError."""
+    with translated():
+        await connection.execute(
+            "UPDATE fleet.settings SET value = %s WHERE name = 'slot_length_s'", (str(length_s),)
+        )
+
+
 async def set_timezone(
     connection: Connection, name: str, progress: Callable[[int, int], None] | None = None
 ) -> bool:

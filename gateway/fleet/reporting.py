@@ -55,11 +55,13 @@ bounds AS MATERIALIZED (
 ), here AS MATERIALIZED (
     SELECT a.id, a.site, a.uuid, least((a.added_at AT TIME ZONE zone.name)::date,
         (SELECT min(day) FROM fleet.days WHERE asset = a.id)) AS since,
-        (s.removed_at AT TIME ZONE zone.name)::date AS until, s.name
-    FROM fleet.assets a JOIN fleet.sites s ON s.id = a.site, zone
+        (s.removed_at AT TIME ZONE zone.name)::date AS until, s.name,
+        l.length_s
+    FROM fleet.assets a JOIN fleet.sites s ON s.id = a.site
+        JOIN fleet.slot_lengths l ON l.site = a.site, zone
 ), of_days AS (
     SELECT here.name, here.uuid, spans.day,
-        greatest(0, floor(spans.span_s / coalesce(d.length_s, 900)))::integer AS due,
+        greatest(0, floor(spans.span_s / coalesce(d.length_s, here.length_s)))::integer AS due,
         coalesce(d.known, 0) AS known, coalesce(d.estimated, 0) AS estimated,
         coalesce(d.energy_uwh, 0) AS energy_uwh
     FROM here JOIN spans ON spans.day >= here.since

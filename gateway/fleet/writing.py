@@ -265,18 +265,19 @@ class Writer:
         return rows
 
     def _touched(self, batch: Sequence[Taken]) -> list[tuple[Any, ...]]:
-        """Of each buffer that sent something: its number, newest slot, version, deliverer, and by
-        how much its clock is behind ours.
+        """Of each buffer that sent something: its number, newest slot and the length of that,
+        version, deliverer, and by how much its clock is behind ours.
         """
         found: dict[int, tuple[Any, ...]] = {}
+        newest: dict[int, tuple[int, int]] = {}
         for each in batch:
             message = each.message
             store = self.directory.store(each.site_id, message.store)
-            newest_s = each.checked.newest_s
-            if store in found and (before := found[store][1]) is not None:
-                newest_s = before if newest_s is None else max(newest_s, before)
+            if (came := each.checked.newest) is not None:
+                newest[store] = max(came, newest.get(store, came))
+            slot_s, length_s = newest.get(store, (None, None))
             lag_s = each.at_s - message.sent
-            found[store] = (store, newest_s, message.version, message.deliver, lag_s)
+            found[store] = (store, slot_s, length_s, message.version, message.deliver, lag_s)
         return [found[store] for store in sorted(found)]
 
     async def _differing(self, connection: Connection, taken: Taken) -> list[Span]:

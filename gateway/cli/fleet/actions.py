@@ -136,6 +136,8 @@ async def _init(settings: FleetSettings, args: argparse.Namespace) -> int:
         print(f"There are partitions up to two months ahead ({made} months new).")
         if await migrating.set_timezone(connection, settings.file.timezone, _counted):
             print(f"\rDays are those of {settings.file.timezone} now.          ")
+        if (exchange := settings.file.exchange) is not None:
+            await migrating.set_slot_length(connection, exchange.slot)
         await migrating.set_group(connection, secrets.token_hex(8))
         if args.ca:
             await certificates.begin(settings, connection, name, args.output)
@@ -208,6 +210,14 @@ async def _check(settings: FleetSettings) -> int:
                 print(
                     f"BAD  its days are those of {zone}, and fleet.yaml says "
                     f"{settings.file.timezone}: run fleet init"
+                )
+            exchange = settings.file.exchange
+            length_s = await migrating.slot_length_of(connection)
+            if exchange is not None and length_s != exchange.slot:
+                bad += 1
+                print(
+                    f"BAD  its slots are of {length_s} s where a home has sent none, and "
+                    f"fleet.yaml says {exchange.slot} s: run fleet init"
                 )
             for text in [*await _troubles(connection), *await certificates.troubles(connection)]:
                 bad += 1

@@ -49,6 +49,8 @@ class Home:
     """When its slots came last."""
     last_slot_s: float | None = None
     """Start of its newest slot."""
+    slot_length_s: int = 900
+    """As its newest slots have it."""
     lag_s: float | None = None
     """By how much its clock is behind ours."""
     version: str = ""

@@ -105,6 +105,9 @@ def _home(families: Families, each: Judged, now_s: float) -> None:
         home.coverage,
         site=home.name,
     )
+    families.gauge(
+        "fleet_site_slot_length_seconds", "Length of its slots", home.slot_length_s, site=home.name
+    )
     owed = [home.owed_since_s, home.told.oldest_owed_s if home.told else None]
     families.gauge(
         "fleet_site_oldest_owed_timestamp_seconds",

@@ -30,7 +30,7 @@ from gateway.fleet.page.answers import (
 )
 from gateway.fleet.page.asking import Asking, Row
 from gateway.fleet.page.days import bounds_s, day_of, slots_between, spread
-from gateway.fleet.page.states import SLOT_S, judged, meter_roles
+from gateway.fleet.page.states import judged, meter_roles
 from gateway.fleet.settings import FleetSettings
 
 FLEET_S = 15.0
@@ -44,6 +44,8 @@ SHARE = 0.05
 """Of its time the database is kept busy by this at most: of a large fleet it is asked less often.
 """
 MAX_DAYS_KEPT = 40
+SLOT_S = 900
+"""Of a community that has no home yet."""
 QUICK_S, SLOW_S = 5.0, 30.0
 """How long a question may take: those of a page, and those that add up a whole day."""
 WORST_DAYS = 7
@@ -238,7 +240,10 @@ class Questions:
             found += await self._slow.rows(_PACKED_COMMUNITY, day=day, **asked) if not found else []
         rows = cast("list[tuple[int, str, int, int | None, int]]", found)
         # Where homes have slots of different lengths, the shorter ones are added up to the longest.
-        slot_s = max((row[2] for row in rows), default=SLOT_S)
+        lengths = [row[2] for row in rows]
+        if not lengths:
+            lengths = [each.home.slot_length_s for each in (await self.fleet()).homes]
+        slot_s = max(lengths, default=SLOT_S)
         slots = slots_between(start_s, end_s, slot_s)
         sums: dict[str, list[int | None]] = {name: [None] * slots for name in _SUMS.values()}
         meters = [0] * slots
@@ -278,7 +283,7 @@ class Questions:
         assets = await self._quick.rows(_HOME_ASSETS, **at)
         meters = await self._quick.rows(_HOME_METERS, day=day, **at)
         lengths = [cast(int, row[3]) for row in (*assets, *meters)]
-        slot_s = min(lengths, default=SLOT_S)
+        slot_s = min(lengths, default=found.home.slot_length_s)
         slots = slots_between(start_s, end_s, slot_s)
         states = await self._quick.rows(_HOME_DELIVERIES, **at)
         first = await self._quick.rows(_FIRST_DAY, site=found.home.id)
@@ -407,8 +412,8 @@ def _by_site(
 
 
 def _home(row: Row) -> Home:
-    (id_, name, added_s, warning, last_s, last_slot_s, lag_s, version, deliver, stores, told_s,
-     online, told, clashes, refused, configured_s, ends_s) = cast(Any, row)  # fmt: skip
+    (id_, name, added_s, warning, last_s, last_slot_s, length_s, lag_s, version, deliver, stores,
+     told_s, online, told, clashes, refused, configured_s, ends_s) = cast(Any, row)  # fmt: skip
     return Home(
         id=id_,
         name=name,
@@ -416,6 +421,7 @@ def _home(row: Row) -> Home:
         warning=warning,
         last_message_s=last_s,
         last_slot_s=last_slot_s,
+        slot_length_s=length_s,
         lag_s=lag_s,
         version=version or "",
         deliver=deliver or "",
@@ -459,11 +465,12 @@ def _exchange(row: Row, aggregators: Sequence[AggregatorRow]) -> ExchangeNow | N
 _HOMES = """
 SELECT s.id, s.name, extract(epoch FROM s.added_at)::float8, s.warning,
     extract(epoch FROM last.last_at)::float8, extract(epoch FROM last.last_slot)::float8,
-    last.lag_s, last.version, last.deliver, coalesce(many.stores, 0)::int,
+    l.length_s, last.lag_s, last.version, last.deliver,
+    coalesce(many.stores, 0)::int,
     extract(epoch FROM t.received)::float8, t.online, t.told,
     coalesce(c.clashes, 0)::int, coalesce(r.refused, 0)::int,
     extract(epoch FROM e.configured)::float8, extract(epoch FROM k.ends)::float8
-FROM fleet.sites s
+FROM fleet.sites s JOIN fleet.slot_lengths l ON l.site = s.id
 LEFT JOIN (SELECT DISTINCT ON (site) * FROM fleet.stores ORDER BY site, last_at DESC) last
     ON last.site = s.id
 LEFT JOIN (SELECT site, count(*) AS stores FROM fleet.stores GROUP BY site) many

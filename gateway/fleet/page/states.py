@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator
 
 from gateway.fleet.page.answers import SEVERITIES, Home, Judged, Severity, Trouble
 
-SLOT_S = 900
-SILENT_S = 2 * SLOT_S
-"""Two slots."""
-LATE_S = 3 * SLOT_S
-"""From the start of its newest slot: that has closed, and one more."""
+SILENT_SLOTS = 2
+LATE_SLOTS = 3
+"""From the start of its newest slot: that has closed, and two more."""
+LEAST_TOLD_S = 900.0
+"""A gateway says every five minutes how it is, whatever its slots are
+(`gateway/delivery/fleet_delivery.py`).
+"""
 OWED_S = 3_600
 COMPLETE = 0.99
 """So much of yesterday is enough."""
@@ -68,16 +70,22 @@ def is_online(home: Home, now_s: float) -> bool:
     lost its power keeps a last will to itself.
     """
     told = home.told
-    return told is not None and told.online and now_s - told.at_s <= SILENT_S
+    within_s = max(SILENT_SLOTS * home.slot_length_s, LEAST_TOLD_S)
+    return told is not None and told.online and now_s - told.at_s <= within_s
+
+
+def _speaks(home: Home, now_s: float) -> bool:
+    came_s = home.last_message_s
+    return came_s is not None and now_s - came_s <= SILENT_SLOTS * home.slot_length_s
 
 
 def _contact(home: Home, now_s: float) -> Iterator[str]:
     came_s = home.last_message_s
-    if came_s is not None and now_s - came_s <= SILENT_S:
+    if _speaks(home, now_s):
         return
     if is_online(home, now_s):
         # One that was just set up has closed no slot yet.
-        if came_s is not None or now_s - home.added_s > SILENT_S + SLOT_S:
+        if came_s is not None or now_s - home.added_s > LATE_SLOTS * home.slot_length_s:
             yield "no_data"
     elif came_s is None and home.told is None:
         yield "never"
@@ -86,11 +94,12 @@ def _contact(home: Home, now_s: float) -> Iterator[str]:
 
 
 def _data(home: Home, now_s: float) -> Iterator[str]:
-    speaks = home.last_message_s is not None and now_s - home.last_message_s <= SILENT_S
-    if speaks and home.last_slot_s is not None and now_s - home.last_slot_s > LATE_S:
+    late_s = LATE_SLOTS * home.slot_length_s
+    is_behind = home.last_slot_s is not None and now_s - home.last_slot_s > late_s
+    if is_behind and _speaks(home, now_s):
         yield "late"
     owed_s = [home.owed_since_s, home.told.oldest_owed_s if home.told else None]
-    if any(each is not None and now_s - each > OWED_S + SLOT_S for each in owed_s):
+    if any(each is not None and now_s - each > OWED_S + home.slot_length_s for each in owed_s):
         yield "owed"
     if home.coverage is not None and home.coverage < COMPLETE:
         yield "incomplete"

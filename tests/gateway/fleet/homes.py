@@ -50,6 +50,7 @@ class Home:
     truth: Truth = field(default_factory=dict)
     acks: list[Ack] = field(default_factory=list)
     resend_s: float = 1.0
+    length_s: int = SLOT_S
     by: str = "fleet"
     """Who delivers to the exchange, as it says: `direct` or `fleet`."""
 
@@ -71,7 +72,7 @@ class Home:
         slots_s = {self.changes[seq] for seq in seqs}
         of_assets = [
             AssetRows(
-                asset, "measurement", SLOT_S,
+                asset, "measurement", self.length_s,
                 [AssetRow(s, r, uwh, "measured", 7) for (a, s, r), uwh in self.truth.items()
                  if a == asset and s in slots_s],
             )
@@ -79,7 +80,7 @@ class Home:
         ]  # fmt: skip
         of_meters = [
             MeterRows(
-                name, "import", "4711", SLOT_S,
+                name, "import", "4711", self.length_s,
                 [MeterRow(s, r, uwh, "measured", "counter", 1000, 90, 10_000, s, s + uwh,
                           "kernel", 9)
                  for (a, s, r), uwh in self.truth.items()

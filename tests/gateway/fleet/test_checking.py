@@ -50,7 +50,7 @@ def with_meter(name: str = "grid", serial: str = "1", length_s: int = 900, **row
 def test_a_good_message_is_taken_whole() -> None:
     message = a_message()
     checked = check(message, NOW_S)
-    assert checked.newest_s == NOW_S
+    assert checked.newest == (NOW_S, SLOT_S)
     assert (checked.items, checked.meters, checked.refusals) == (
         message.items,
         message.meters,
@@ -63,8 +63,8 @@ def test_a_forecast_is_not_the_newest_slot() -> None:
     forecast = AssetRows(asset_of("home-1"), "forecast", SLOT_S, [row])
     message = a_message()
     both = msgspec.structs.replace(message, items=[*message.items, forecast])
-    assert check(both, NOW_S).newest_s == NOW_S
-    assert check(a_message(items=[forecast], meters=[]), NOW_S).newest_s is None
+    assert check(both, NOW_S).newest == (NOW_S, SLOT_S)
+    assert check(a_message(items=[forecast], meters=[]), NOW_S).newest is None
 
 
 @pytest.mark.parametrize(

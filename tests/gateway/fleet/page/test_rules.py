@@ -105,6 +105,13 @@ SERIES = {
     # What came in the first hour and then no more, minute by minute.
     f'{SITE}_last_message_timestamp_seconds{{site="quiet"}}': "0+60x60 3600x120",
     f'{SITE}_last_message_timestamp_seconds{{site="well"}}': "0+60x180",
+    f'{SITE}_last_message_timestamp_seconds{{site="hourly"}}': "0+60x60 3600x180",
+    f'{SITE}_last_message_timestamp_seconds{{site="quick"}}': "0+60x60 3600x180",
+    f'{SITE}_slot_length_seconds{{site="quiet"}}': "900x240",
+    f'{SITE}_slot_length_seconds{{site="well"}}': "900x240",
+    f'{SITE}_slot_length_seconds{{site="owes"}}': "900x240",
+    f'{SITE}_slot_length_seconds{{site="hourly"}}': "3600x240",
+    f'{SITE}_slot_length_seconds{{site="quick"}}': "300x240",
     f'{SITE}_coverage_ratio{{site="well"}}': "1x600",
     f'{SITE}_coverage_ratio{{site="gaps"}}': "0.98x600",
     f'{SITE}_oldest_owed_timestamp_seconds{{site="owes"}}': "0x180",
@@ -116,21 +123,24 @@ SERIES = {
 }
 
 FIRING = [
-    # minute, alert, what it is about; none: it must not go off
-    ("95m", "FleetHomeSilent", {"site": "quiet"}),
-    ("85m", "FleetHomeSilent", None),
-    ("95m", "FleetManyHomesSilent", None),
-    ("120m", "FleetCollectorDead", {}),
-    ("99m", "FleetCollectorDead", None),
-    ("120m", "FleetNoCollector", None),
-    ("90m", "FleetHomeOwes", {"site": "owes"}),
-    ("70m", "FleetHomeOwes", None),
-    ("400m", "FleetHomeIncomplete", {"site": "gaps"}),
-    ("300m", "FleetHomeIncomplete", None),
-    ("140m", "FleetExchangeRefuses", {"verdict": "rejected"}),
-    ("120m", "FleetExchangeRefuses", None),
-    ("100m", "FleetServerGone", None),
-    ("200m", "FleetServerGone", {}),
+    # minute, alert, what it is about; nothing: it must not go off
+    ("70m", "FleetHomeSilent", []),
+    ("85m", "FleetHomeSilent", [{"site": "quick"}]),
+    ("95m", "FleetHomeSilent", [{"site": "quick"}, {"site": "quiet"}]),
+    ("175m", "FleetHomeSilent", [{"site": "quick"}, {"site": "quiet"}]),
+    ("183m", "FleetHomeSilent", [{"site": "hourly"}, {"site": "quick"}, {"site": "quiet"}]),
+    ("95m", "FleetManyHomesSilent", []),
+    ("120m", "FleetCollectorDead", [{}]),
+    ("99m", "FleetCollectorDead", []),
+    ("120m", "FleetNoCollector", []),
+    ("90m", "FleetHomeOwes", [{"site": "owes"}]),
+    ("70m", "FleetHomeOwes", []),
+    ("400m", "FleetHomeIncomplete", [{"site": "gaps"}]),
+    ("300m", "FleetHomeIncomplete", []),
+    ("140m", "FleetExchangeRefuses", [{"verdict": "rejected"}]),
+    ("120m", "FleetExchangeRefuses", []),
+    ("100m", "FleetServerGone", []),
+    ("200m", "FleetServerGone", [{}]),
 ]
 
 
@@ -140,10 +150,8 @@ def test_they_go_off_when_they_should_and_not_before(
     by_name = {str(rule["alert"]): rule for rule in rules()}
     tests = []
     for at, name, labels in FIRING:
-        expected = []
-        if labels is not None:
-            severity = by_name[name]["labels"]["severity"]
-            expected = [{"exp_labels": labels | {"severity": severity}}]
+        severity = by_name[name]["labels"]["severity"]
+        expected = [{"exp_labels": each | {"severity": severity}} for each in labels]
         tests.append({"eval_time": at, "alertname": name, "exp_alerts": expected})
     series = [{"series": name, "values": values} for name, values in SERIES.items()]
     # Annotations are compared, too: here it is asked when an alert goes off, not what it says.

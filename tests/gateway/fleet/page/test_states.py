@@ -1,5 +1,6 @@
 """What is said of a home, by what is known of it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -119,3 +120,29 @@ def test_what_meters_stand_for(
     ways = {"i": "import", "e": "export"}
     pairs = [(meter, ways[way]) for meter, way in (each.split() for each in series)]
     assert meter_roles(pairs, said) == roles
+
+
+@pytest.mark.parametrize("length_s", [60, 300, 900, 1800, 3600])
+def test_two_slots_are_two_of_the_homes_own(length_s: int) -> None:
+    def at(**changes: Any) -> list[str]:
+        last_s = changes.pop("last_message_s", NOW_S)
+        at = {"last_message_s": last_s, "last_slot_s": last_s, "slot_length_s": length_s}
+        return kinds(home(**(at | changes)))
+
+    gone = told(online=False)
+    assert at(last_message_s=NOW_S - 2 * length_s, told=gone) == []
+    assert at(last_message_s=NOW_S - 2 * length_s - 1, told=gone) == ["silent"]
+    assert at(last_message_s=NOW_S - 2 * length_s - 1) == ["no_data"]
+    assert at(last_slot_s=NOW_S - 3 * length_s) == []
+    assert at(last_slot_s=NOW_S - 3 * length_s - 1) == ["late"]
+    assert at(owed_since_s=NOW_S - 3600 - length_s) == []
+    assert at(owed_since_s=NOW_S - 3600 - length_s - 1) == ["owed"]
+    new = {"last_message_s": None, "last_slot_s": None}
+    assert at(**new, added_s=NOW_S - 3 * length_s) == []
+    assert at(**new, added_s=NOW_S - 3 * length_s - 1) == ["no_data"]
+
+
+def test_a_gateway_with_short_slots_still_says_every_five_minutes_how_it_is() -> None:
+    short = home(last_message_s=NOW_S - 121, slot_length_s=60, told=told(at_s=NOW_S - 700))
+    assert kinds(short) == ["no_data"]
+    assert kinds(replace(short, told=told(at_s=NOW_S - 901))) == ["silent"]
