@@ -102,18 +102,45 @@ async def ending(connection: Connection, days: int | None = RENEW_DAYS) -> list[
 
 
 async def revoke(connection: Connection, sites: Sequence[str]) -> int:
-    """No certificate of these counts any more; how many there were. Raises DatabaseError."""
+    """No certificate of these counts any more; how many of them have not ended yet, and have to be
+    on the broker's list. Raises DatabaseError.
+    """
     with translated():
         cursor = await connection.execute(
-            "UPDATE fleet.certificates c SET revoked_at = now() FROM fleet.sites s "
-            "WHERE s.id = c.site AND s.name = ANY(%s) AND c.revoked_at IS NULL",
+            "UPDATE fleet.certificates c SET revoked_at = coalesce(c.revoked_at, now()) "
+            "FROM fleet.sites s WHERE s.id = c.site AND s.name = ANY(%s) AND c.ends_at > now()",
             (list(sites),),
         )
         return cursor.rowcount
 
 
+async def part_from(connection: Connection, site: str) -> int:
+    """Leave the home's name off its certificates, none of which counts any more: what stays are the
+    numbers of those that have not ended, for the broker's list. Gives how many these are. Raises
+    DatabaseError.
+    """
+    await revoke(connection, [site])
+    await _drop_ended(connection)
+    with translated():
+        cursor = await connection.execute(
+            "UPDATE fleet.certificates c SET site = NULL FROM fleet.sites s "
+            "WHERE s.id = c.site AND s.name = %s AND c.ends_at > now()",
+            (site,),
+        )
+        return cursor.rowcount
+
+
+async def _drop_ended(connection: Connection) -> None:
+    """Those of homes that were forgotten, once they have ended. Raises DatabaseError."""
+    with translated():
+        await connection.execute(
+            "DELETE FROM fleet.certificates WHERE site IS NULL AND ends_at <= now()"
+        )
+
+
 async def revoked(connection: Connection, of: Issued) -> bytes:
     """The list for the broker of what counts no more. Raises DatabaseError."""
+    await _drop_ended(connection)
     with translated():
         cursor = await connection.execute(
             "SELECT serial FROM fleet.certificates WHERE revoked_at IS NOT NULL AND ends_at > now()"

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from psycopg import sql
 
-from gateway.fleet import migrating
+from gateway.fleet import certificates, migrating
 from gateway.fleet.database import Connection, DatabaseError, translated
 
 SETTLE_S = 30.0
@@ -162,7 +162,9 @@ async def forget(
 ) -> tuple[str, dict[str, int]]:
     """Delete all of a home, in one transaction; gives the reference under which that is recorded,
     and how many rows each table had. Beforehand nothing is taken from it any more: `waiting` is
-    told how many seconds that takes. Raises DatabaseError, UnknownSite; then nothing is deleted.
+    told how many seconds that takes. The numbers of its certificates stay until these have ended,
+    without the home: the broker's list has to name them. Raises DatabaseError, UnknownSite; then
+    nothing is deleted.
     """
     await parts_of(connection, site)
     with translated():
@@ -181,6 +183,7 @@ async def forget(
             await connection.execute("SET LOCAL statement_timeout = 0")
             parts = await parts_of(connection, site)
             before = await counts(connection, parts)
+            await certificates.part_from(connection, site)
             for part in parts:
                 await connection.execute(part.query("DELETE"))
             after = await counts(connection, parts)

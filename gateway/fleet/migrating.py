@@ -272,7 +272,7 @@ GRANT SELECT ON fleet.measurements, fleet.meters, fleet.days, fleet.sites, fleet
     fleet.deliveries, fleet.delivered, fleet.exchange_assets, fleet.aggregators TO fleet_reader;
 
 GRANT INSERT, UPDATE, DELETE ON fleet.users TO fleet_collector;
-GRANT INSERT, UPDATE ON fleet.certificates TO fleet_collector;
+GRANT INSERT, UPDATE, DELETE ON fleet.certificates TO fleet_collector;
 GRANT USAGE ON SCHEMA fleet TO fleet_page;
 GRANT SELECT ON ALL TABLES IN SCHEMA fleet TO fleet_page;
 """

@@ -94,7 +94,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="PATH",
-        help="init, sites add, sites remove: the folder for what the broker and the homes get "
+        help="init, sites, forget: the folder for what the broker and the homes get "
         "(default: fleet-files in the present folder). report, export: the file, .csv, .xlsx or "
         ".parquet, or .zip (default: named after the month or the site)",
     )

@@ -40,7 +40,7 @@ SILENT_S = 1800
 def act(args: argparse.Namespace) -> int:
     """Returns the exit code. Raises Refused, ConfigError."""
     settings = load(args.config)
-    if args.action in ("init", "sites") and args.output is None:
+    if args.action in ("init", "sites", "forget") and args.output is None:
         args.output = Path("fleet-files")
     try:
         match args.action:

@@ -83,12 +83,19 @@ async def renew(
 
 async def take_away(
     settings: FleetSettings, connection: Connection, names: Sequence[str], output: Path
-) -> None:
-    """Of homes that were removed. Raises Refused, ConfigError, DatabaseError."""
-    if await certificates.revoke(connection, names):
-        of = certificates.authority(settings.folder)
-        write(output / LIST_FILE, await certificates.revoked(connection, of))
-        print(f"  {LIST_FILE:<23} for mosquitto's crlfile; then: systemctl restart mosquitto")
+) -> bool:
+    """Of homes that are removed or forgotten; whether they had any that has not ended. Raises
+    Refused, ConfigError, DatabaseError.
+    """
+    if not await certificates.revoke(connection, names):
+        return False
+    of = certificates.authority(settings.folder)
+    write(output / LIST_FILE, await certificates.revoked(connection, of))
+    print(
+        f"Its certificates count no more, once the broker has the new list, {output / LIST_FILE}:"
+    )
+    print(f"  {LIST_FILE:<23} for mosquitto's crlfile; then: systemctl restart mosquitto")
+    return True
 
 
 async def troubles(connection: Connection) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+from gateway.cli.fleet import certificates
 from gateway.cli.fleet.parquet import Parquet
 from gateway.cli.spreadsheets import FORMATS, Table, replacing, write_table
 from gateway.cli.terminal import Refused
@@ -105,6 +106,7 @@ async def forget(settings: FleetSettings, args: argparse.Namespace) -> int:
         if not args.yes and not _is_sure(site):
             print("Nothing was deleted.")
             return 1
+        had_certificates = await certificates.take_away(settings, connection, [site], args.output)
         reference, rows = await leaving.forget(
             connection,
             site,
@@ -124,6 +126,12 @@ async def forget(settings: FleetSettings, args: argparse.Namespace) -> int:
     print(f"That is recorded in fleet.forgotten, without a name, under {reference}.")
     print("Copies are not in this database: backups of it, and what was exported or reported.")
     print("Take its login from the broker: its line of password_file, or the client there.")
+    if had_certificates:
+        print("The serial numbers of its certificates are kept without its name until these end,")
+        print(
+            f"for the lists to come. Copy {args.output / certificates.LIST_FILE} to the broker, if"
+        )
+        print("you have not yet, and restart it: until then its gateway can still connect.")
     return 0
 
 

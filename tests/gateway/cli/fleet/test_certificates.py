@@ -16,7 +16,7 @@ from drivers.net.issuing import server_certificate, write_whole
 from drivers.net.mqtt import Broker as Address
 from drivers.net.mqtt import Message, MqttConnection
 from gateway.cli.main import main
-from gateway.fleet import certificates
+from gateway.fleet import certificates, leaving
 from gateway.fleet.settings import load
 from gateway.outbox.fleet.messages import decode_ack, topic_of
 from tests.gateway.delivery.mosquitto import Broker
@@ -189,3 +189,95 @@ async def test_certificates_are_renewed_before_they_end(
     await beside(folder, "check")
     assert "ends within" not in capsys.readouterr().out
     assert await beside(folder, "sites", "renew", "home-3") == 1
+
+
+async def kept_out(broker: Broker, context: ssl.SSLContext, home: Home) -> None:
+    with pytest.raises(OSError):
+        await visit(broker, context, home, home.site)
+
+
+async def test_a_home_that_was_forgotten_cannot_come_back_with_its_old_certificate(
+    folder: Path,
+    broker: Broker,
+    postgres: Postgres,
+    capsys: Told,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leaving, "SETTLE_S", 0.0)
+    assert await beside(folder, "sites", "add", "gone", "left", "stays", "--certificates") == 0
+    shown = {
+        site: shows(folder, folder / "out" / site / "fleet.pem")
+        for site in ("gone", "left", "stays")
+    }
+    homes = {site: Home(site) for site in shown}
+    for home in homes.values():
+        home.close(NOW_S // 900 * 900 - 900)
+        await visit(broker, shown[home.site], home, home.site, patience=1)
+    with postgres.connect("certified") as connection:
+        # One of before, which has ended: nobody has to know of it.
+        connection.execute(
+            "INSERT INTO fleet.certificates (serial, site, ends_at) "
+            "SELECT 'abc', id, now() - interval '1 day' FROM fleet.sites WHERE name = 'left'"
+        )
+    (folder / "out" / "fleet.crl").unlink()
+
+    # One that was removed first, and one that was not; another list is made after both.
+    assert await beside(folder, "sites", "remove", "gone") == 0
+    assert await beside(folder, "forget", "gone", "--yes") == 0
+    (folder / "out" / "fleet.crl").unlink()
+    capsys.readouterr()
+    assert await beside(folder, "forget", "left", "--yes") == 0
+    said = capsys.readouterr().out
+    assert "none is left" in said
+    assert said.index("systemctl restart mosquitto") < said.index("Deleted, in one transaction")
+    assert said.rstrip().endswith("until then its gateway can still connect.")
+    of = certificates.authority(folder)
+    listed = x509.load_pem_x509_crl((folder / "out" / "fleet.crl").read_bytes())
+    own = {
+        site: x509.load_pem_x509_certificate((folder / "out" / site / "fleet.pem").read_bytes())
+        for site in shown
+    }
+    assert listed.is_signature_valid(of.certificate.public_key())  # type: ignore[arg-type]
+    assert {each.serial_number for each in listed} == {
+        own["gone"].serial_number,
+        own["left"].serial_number,
+    }
+    rows = postgres.rows(
+        "SELECT serial, s.name, revoked_at IS NULL FROM fleet.certificates "
+        "LEFT JOIN fleet.sites s ON s.id = site ORDER BY s.name NULLS FIRST",
+        dbname="certified",
+    )
+    assert [row[1:] for row in rows] == [(None, False), (None, False), ("stays", True)]
+
+    await broker.stop()
+    await broker.start()
+    await kept_out(broker, shown["gone"], homes["gone"])
+    await kept_out(broker, shown["left"], homes["left"])
+    await visit(broker, shown["stays"], homes["stays"], "stays", patience=1)
+
+    # The home is added once more: its new certificate is let in, the old one is not.
+    assert await beside(folder, "sites", "add", "left", "--certificates") == 0
+    new = shows(folder, folder / "out" / "left" / "fleet.pem")
+    await visit(broker, new, homes["left"], "left", patience=1)
+    await kept_out(broker, shown["left"], homes["left"])
+
+    # What has ended is on no list, and its row goes.
+    with postgres.connect("certified") as connection:
+        connection.execute(
+            "UPDATE fleet.certificates SET ends_at = now() - interval '1 s' WHERE site IS NULL"
+        )
+    assert await beside(folder, "init", "--ca") == 0
+    listed = x509.load_pem_x509_crl((folder / "out" / "fleet.crl").read_bytes())
+    assert len(listed) == 0
+    assert postgres.rows("SELECT count(*) FROM fleet.certificates", dbname="certified") == [(2,)]
+
+
+async def test_without_the_authority_no_home_is_forgotten_that_could_come_back(
+    folder: Path, postgres: Postgres, capsys: Told
+) -> None:
+    assert await beside(folder, "init", "--ca") == 0
+    assert await beside(folder, "sites", "add", "home-1", "--certificates") == 0
+    (folder / "fleet-ca.key").rename(folder / "elsewhere")
+    assert await beside(folder, "forget", "home-1", "--yes") == 1
+    assert "put both files back" in capsys.readouterr().err
+    assert postgres.rows("SELECT name FROM fleet.sites", dbname="certified") == [("home-1",)]
