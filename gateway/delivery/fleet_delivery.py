@@ -104,6 +104,8 @@ class FleetDelivery:
         if health.state == "ok" and now_s - (health.last_success_s or now_s) > self._away_s:
             health.state = "connected"  # to the broker; nobody has stored anything for long
         owed, oldest_s = self._buffer.tables.changes.count()
+        own = self._place.certificate
+        begins_s, ends_s = (own and own.validity()) or (None, None)
         return DestinationReport(
             name=self.name,
             state=health.state,
@@ -119,6 +121,9 @@ class FleetDelivery:
             requests=health.sent,
             accepted=health.stored,
             rejected=health.refused,
+            certificate=str(own.path) if own else "",
+            certificate_begins_s=begins_s,
+            certificate_ends_s=ends_s,
         )
 
     @property

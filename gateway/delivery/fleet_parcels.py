@@ -4,6 +4,7 @@ the buffer.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from drivers.net.mqtt import Broker
 from gateway.delivery.mqtt_session import Connects
@@ -12,6 +13,9 @@ from gateway.outbox.fleet.change import Deliver
 from gateway.outbox.fleet.messages import VERSION, Slots, Status
 from gateway.outbox.fleet.shipping import Parcel, spans_of
 from gateway.store.buffer import Buffer
+
+if TYPE_CHECKING:
+    from gateway.delivery.own_certificate import OwnCertificate
 
 DIGEST_DAYS = 7
 """So many whole days (UTC) are compared with the collector each hour, and the one that runs, where
@@ -35,6 +39,8 @@ class Place:
     connect: Connects
     status: Callable[[str], Status]
     """How the gateway is, of the buffer by that name."""
+    certificate: "OwnCertificate | None" = None
+    """With which the broker knows us, where it asks for one."""
 
 
 class Parcels:

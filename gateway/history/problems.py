@@ -189,6 +189,15 @@ def _destination(
         yield _of(each, "disputed", "warn", None, {"count": float(each.disputed)})
     if each.sent and each.verdicts.startswith(NOT_HEARD) and _waits_long(report, each):
         yield _of(each, "verdicts_not_heard", "warn", None, {"reason": each.verdicts})
+    state = each.certificate_state(report.now_s) if report.clock.trusted else ""
+    if state:
+        facts = {
+            "file": each.certificate,
+            "begins_s": each.certificate_begins_s,
+            "ends_s": each.certificate_ends_s,
+        }
+        severity: Mood = "warn" if state == "ends" else "bad"
+        yield _of(each, f"certificate_{state}", severity, None, facts)
     for name, why in sorted(each.unheard.items()):
         yield _of(each, "asset_not_heard", "warn", None, {"asset": name, "reason": why})
     for name, why in sorted(each.registry.items()):

@@ -455,6 +455,12 @@ def _held(families: Families, destination: DestinationReport) -> None:
         destination.disputed,
         **to,
     )
+    families.gauge(
+        "destination_certificate_ends_timestamp_seconds",
+        "When the certificate with which the destination knows us ends, Unix time",
+        destination.certificate_ends_s,
+        **to,
+    )
 
 
 def _refusals(families: Families, destination: DestinationReport) -> None:

@@ -7,6 +7,7 @@ the page, `status`, `/healthz`, the metrics and systemd say of it all comes from
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
 import msgspec
@@ -242,6 +243,40 @@ class AssetReport(msgspec.Struct, frozen=True, kw_only=True):
     """None: not told."""
 
 
+CertificateState = Literal["", "ends", "ended", "not_yet"]
+CERTIFICATE_SOON_S = 30 * 86_400.0
+"""So long before a certificate of ours ends it is said: another one has to be brought."""
+
+
+def certificate_state(
+    begins_s: float | None, ends_s: float | None, now_s: float
+) -> CertificateState:
+    """What is to be said of a certificate of ours: it has ended, or ends soon, or is not valid yet;
+    empty where nothing is.
+    """
+    if ends_s is not None and now_s > ends_s:
+        return "ended"
+    if begins_s is not None and now_s < begins_s:
+        return "not_yet"
+    return "ends" if ends_s is not None and ends_s - now_s < CERTIFICATE_SOON_S else ""
+
+
+def certificate_words(begins_s: float | None, ends_s: float | None, now_s: float) -> str:
+    """The same in words, which go on after the file's name; times are UTC."""
+    state = certificate_state(begins_s, ends_s, now_s)
+    if not state:
+        return ""
+    edge_s = (begins_s if state == "not_yet" else ends_s) or 0.0
+    when = f"{datetime.fromtimestamp(edge_s, UTC):%Y-%m-%d %H:%M}Z"
+    if state == "not_yet":
+        return f"is not valid before {when}: is the clock right?"
+    verb = "ended" if state == "ended" else "ends"
+    return (
+        f"{verb} {when}: the community's manager makes a new one (fleet sites renew); copy it over "
+        "that file"
+    )
+
+
 class DestinationReport(Part, frozen=True, kw_only=True):
     """One destination: how deliveries go."""
 
@@ -291,6 +326,15 @@ class DestinationReport(Part, frozen=True, kw_only=True):
     """Whether it can be heard from before anything is owed."""
     disputed: int = 0
     """Items that it holds otherwise in spite of a second delivery: for a person to look into."""
+    certificate: str = ""
+    """The file of the certificate with which it knows us; empty where it asks for none."""
+    certificate_begins_s: float | None = None
+    certificate_ends_s: float | None = None
+    """From when to when that holds; None where it cannot be read."""
+
+    def certificate_state(self, now_s: float) -> CertificateState:
+        """What is to be said of it: empty where nothing is."""
+        return certificate_state(self.certificate_begins_s, self.certificate_ends_s, now_s)
 
     def healthy(self, now_s: float, started_s: float) -> bool:
         """One that refuses everything is not well, whatever it took a minute ago."""
@@ -470,6 +514,20 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             and not (asset.last_quality == "partial" and self._is_before_start(asset.last_slot_s))
         ]
 
+    def certificates(self) -> list[str]:
+        """What is to be said of certificates of ours, in words; nothing while nobody knows what
+        time it is.
+        """
+        return [
+            f"{each.name}: the certificate {each.certificate} {said}"
+            for each in self.destinations
+            if self.clock.trusted
+            for said in [
+                certificate_words(each.certificate_begins_s, each.certificate_ends_s, self.now_s)
+            ]
+            if said
+        ]
+
     def _is_before_start(self, slot_s: int | None) -> bool:
         return slot_s is not None and slot_s < self.started_s
 
@@ -477,8 +535,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         """All that a person should look at or wait for, in words; empty when all is well."""
         verdict = self.verdict
         if verdict == "starting":
-            return [f"starting: {', '.join(self.starting())}", *self.undelivered()]
-        return [*self.unhealthy(), *self.undelivered()]
+            told = [f"starting: {', '.join(self.starting())}"]
+        else:
+            told = self.unhealthy()
+        return [*told, *self.undelivered(), *self.certificates()]
 
     def headline(self) -> str:
         """How it all is, in a few words."""

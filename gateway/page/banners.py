@@ -20,6 +20,7 @@ PROBLEMS = (
     *("line_too_slow", "exchange_away", "exchange_away_losing", "login_refused", "refuses_all"),
     *("refused", "too_late", "not_metered", "disputed", "verdicts_not_heard", "asset_not_heard"),
     *("registry_differs", "clock_unknown", "disk", "buffer_damaged", "broker_away"),
+    *("certificate_ends", "certificate_ended", "certificate_not_yet"),
     *("broker_refused", "fees_away", "fees_not_set", "fees_not_taken", "configuration"),
     "store_unread",
 )

@@ -60,8 +60,9 @@ def _named_by(sections: dict[str, object], folder: Path) -> Iterator[NamedFile]:
         for key in ("credentials", "key", "token"):
             if isinstance(name := section.get(key), str):
                 yield NamedFile(folder / name, "credentials", name)
-        if isinstance(name := section.get("ca_file"), str):
-            yield NamedFile(folder / name, "certificate")
+        for key in ("ca_file", "certificate"):
+            if isinstance(name := section.get(key), str):
+                yield NamedFile(folder / name, "certificate")
 
 
 def _tariffs(section: object, folder: Path) -> Iterator[NamedFile]:

@@ -3,6 +3,7 @@
 import argparse
 import os
 import pwd
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -258,12 +259,18 @@ def _unusable(settings: "Settings") -> Iterator[str]:
     from drivers.net.http import HttpError
     from gateway.delivery.http_session import client_for
     from gateway.delivery.kinds.exchange import Settings as Exchange
+    from gateway.delivery.kinds.fleet_mqtt import Settings as Fleet
 
     for name, destination in settings.destinations.items():
         if isinstance(destination, Exchange):
             try:
                 client_for(destination.url, masked=settings.secrets.masked).prepare()
             except HttpError as error:
+                yield f"delivery to {name}: {error}"
+        elif isinstance(destination, Fleet) and destination.tls:
+            try:
+                destination.trusts(settings.folder)
+            except OSError as error:
                 yield f"delivery to {name}: {error}"
     if settings.mqtt is not None and settings.mqtt.tls:
         try:
@@ -273,11 +280,13 @@ def _unusable(settings: "Settings") -> Iterator[str]:
 
 
 def _warnings(settings: "Settings") -> Iterator[str]:
-    """What can be used, and is hardly meant."""
+    """What can be used, and is hardly meant, or not for long."""
+    from gateway.delivery.own_certificate import certificates_told
     from gateway.store.volatile import volatile
 
     if told := volatile(settings.buffer_path):
         yield told
+    yield from certificates_told(settings.folder, settings.destinations, time.time())
 
 
 def _foreign(buffer: Path) -> Iterator[str]:

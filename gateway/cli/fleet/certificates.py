@@ -76,8 +76,10 @@ async def renew(
             print(f"No certificate ends within {certificates.RENEW_DAYS} days.")
             return 0
     await give(settings, connection, names, output)
-    print(f"{len(names)} new, in {output}: {some(names)}. Bring each to its home, and reload the")
-    print("gateway there; until then the one before holds.")
+    print(f"{len(names)} new, in {output}: {some(names)}. Copy each over the one in its")
+    print(
+        "home: the gateway there takes it at its next connection. Until then the one before holds."
+    )
     return 0
 
 

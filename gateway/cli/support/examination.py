@@ -1,6 +1,7 @@
 """Everything that a person who helps from afar would ask, in their order."""
 
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from gateway.cli.commands.status import NotReachable, last_heard, told_by_page
 from gateway.cli.service import is_booted, shown
 from gateway.cli.support.machine import machine
 from gateway.cli.trial import Mark, Tried, trials
+from gateway.delivery.own_certificate import certificates_told
 from gateway.operator.loading import load
 from gateway.site.access import access_problems
 from gateway.site.credentials import ConfigError
@@ -56,6 +58,8 @@ def configuration(folder: Path) -> tuple[Settings | None, list[Tried]]:
     if settings is not None:
         found += [Tried("✗", "suspect", str(each)) for each in suspicions(settings)]
         found += [Tried("✗", "warning", text) for text in settings.warnings()]
+        told = certificates_told(settings.folder, settings.destinations, time.time())
+        found += [Tried("✗", "certificate", text) for text in told]
     if not found:
         assert settings is not None
         count = len(settings.devices)

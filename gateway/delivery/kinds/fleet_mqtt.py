@@ -6,6 +6,7 @@ import hashlib
 import resource
 import secrets
 import shutil
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -104,6 +105,13 @@ class Settings:
             message = "a certificate is shown in TLS only, and tls is off"
             yield Mistake(("certificate",), message, "set tls: true, or leave it out")
 
+    def trusts(self, folder: Path) -> ssl.SSLContext:
+        """TLS of a connection, from the files as they are now. Raises CertificateError (an
+        OSError).
+        """
+        certificate = _path(folder, self.certificate)
+        return client_context(_path(folder, self.ca_file), certificate, certificate)
+
 
 def open(settings: Settings, opening: Opening) -> FleetDelivery:
     """Its task."""
@@ -112,6 +120,11 @@ def open(settings: Settings, opening: Opening) -> FleetDelivery:
     deliver: Deliver = "fleet" if getattr(exchange, "deliver", "") == "fleet" else "direct"
     # Two gateways of one name would throw each other off, and never hear that there is another one.
     client_id = f"meter-gateway-fleet-{site.site}-{secrets.token_hex(3)}"
+    own = None
+    if settings.certificate is not None:
+        from gateway.delivery.own_certificate import OwnCertificate  # memory of who has one
+
+        own = OwnCertificate(site.folder / settings.certificate)
     place = Place(
         name=opening.name,
         topic=settings.topic,
@@ -122,6 +135,7 @@ def open(settings: Settings, opening: Opening) -> FleetDelivery:
         broker=partial(_broker, settings, opening, client_id),
         connect=opening.mqtt or MqttConnection.connect,
         status=partial(_status, opening, deliver),
+        certificate=own,
     )
     return FleetDelivery(
         place,
@@ -137,14 +151,10 @@ def open(settings: Settings, opening: Opening) -> FleetDelivery:
 def _broker(settings: Settings, opening: Opening, client_id: str) -> Broker:
     site = opening.site
     login = site.credentials(settings.credentials) if settings.credentials else None
-    tls = None
-    if settings.tls:
-        certificate = _path(site.folder, settings.certificate)
-        tls = client_context(_path(site.folder, settings.ca_file), certificate, certificate)
     return Broker(
         settings.host,
         settings.port,
-        tls=tls,
+        tls=settings.trusts(site.folder) if settings.tls else None,
         client_id=client_id,
         username=login.username if login else None,
         password=login.password if login else None,

@@ -560,6 +560,36 @@ $ meter-gateway exchange assets""",
 sagt, ist nicht dasselbe. Zahlen könnten dort falsch gebucht werden.
 
 $ sudo meter-gateway exchange assets""",
+    "problem.certificate_ends.title": "Ein Zertifikat läuft bald ab",
+    "problem.certificate_ends.what": "Das Zertifikat, an dem „{subject}“ dieses Haus erkennt, "
+    "gilt nur noch bis {ends} ({file}).",
+    "problem.certificate_ends.itself": "Bis dahin gilt es.",
+    "problem.certificate_ends.do": "Die Gemeinschaft um ein neues bitten und es über diese Datei "
+    "kopieren.",
+    "problem.certificate_ends.help": """Der Server der Gemeinschaft erkennt jedes Haus an einem \
+Zertifikat, und das gilt etwa ein Jahr. Ein neues macht die Verwaltung (fleet sites renew); das \
+alte gilt bis zu seinem Ende. Die neue Datei über die hiesige kopieren, lesbar nur für das \
+Gateway. Sie gilt ab der nächsten Verbindung, ohne Neustart.""",
+    "problem.certificate_ended.title": "Ein Zertifikat ist abgelaufen",
+    "problem.certificate_ended.what": "Das Zertifikat, an dem „{subject}“ dieses Haus erkennt, "
+    "galt bis {ends} ({file}).",
+    "problem.certificate_ended.itself": "Inzwischen wird hier alles aufbewahrt.",
+    "problem.certificate_ended.do": "Die Gemeinschaft um ein neues bitten und es über diese "
+    "Datei kopieren.",
+    "problem.certificate_ended.help": """Der Server der Gemeinschaft lässt niemanden ein, dessen \
+Zertifikat abgelaufen ist. Ein neues macht die Verwaltung (fleet sites renew). Es über die hiesige \
+Datei kopieren, lesbar nur für das Gateway. Es gilt ab dem nächsten Versuch, binnen Minuten; dann \
+wird alles gesendet, was aufbewahrt wurde.""",
+    "problem.certificate_not_yet.title": "Ein Zertifikat gilt noch nicht",
+    "problem.certificate_not_yet.what": "Das Zertifikat, an dem „{subject}“ dieses Haus erkennt, "
+    "gilt ab {begins} ({file}).",
+    "problem.certificate_not_yet.itself": "Inzwischen wird hier alles aufbewahrt.",
+    "problem.certificate_not_yet.do": "Stimmt die Zeit des Geräts? Wenn ja, die Gemeinschaft um "
+    "ein anderes bitten.",
+    "problem.certificate_not_yet.help": """Jedes Zertifikat gilt ab einem Tag. Entweder glaubt das \
+Gerät an eine Zeit, die vorbei ist, oder die Uhr dessen, der das Zertifikat machte, ging vor.
+
+$ meter-gateway status""",
     "problem.broker_away.title": "Der MQTT-Broker ist weg",
     "problem.broker_away.what": "Der Broker {subject} antwortet nicht ({reason}).",
     "problem.broker_away.itself": "Zähler und Lieferungen brauchen ihn nicht; er wird wieder "

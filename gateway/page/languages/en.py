@@ -544,6 +544,34 @@ $ meter-gateway exchange assets""",
 exchange says are not the same. Numbers may be booked wrongly there.
 
 $ sudo meter-gateway exchange assets""",
+    "problem.certificate_ends.title": "A certificate ends soon",
+    "problem.certificate_ends.what": "The certificate with which “{subject}” knows this home is "
+    "valid until {ends} only ({file}).",
+    "problem.certificate_ends.itself": "It counts until then.",
+    "problem.certificate_ends.do": "Ask your community for a new one, and copy it over that file.",
+    "problem.certificate_ends.help": """The community's server knows each home by a certificate, \
+and that holds for about a year. Its manager makes a new one (fleet sites renew); the one before \
+counts until its end. Copy the new file over the one here, readable for the gateway alone. It is \
+used at the next connection, without a restart.""",
+    "problem.certificate_ended.title": "A certificate has ended",
+    "problem.certificate_ended.what": "The certificate with which “{subject}” knows this home "
+    "was valid until {ends} ({file}).",
+    "problem.certificate_ended.itself": "Everything is kept here meanwhile.",
+    "problem.certificate_ended.do": "Ask your community for a new one, and copy it over that file.",
+    "problem.certificate_ended.help": """The community's server lets nobody in whose certificate \
+has ended. Its manager makes a new one (fleet sites renew). Copy it over the file here, readable \
+for the gateway alone. It is used at the next try, within minutes; then all that was kept is \
+sent.""",
+    "problem.certificate_not_yet.title": "A certificate is not valid yet",
+    "problem.certificate_not_yet.what": "The certificate with which “{subject}” knows this home "
+    "is valid from {begins} on ({file}).",
+    "problem.certificate_not_yet.itself": "Everything is kept here meanwhile.",
+    "problem.certificate_not_yet.do": "Is the box's time right? If it is, ask your community for "
+    "another one.",
+    "problem.certificate_not_yet.help": """Each certificate counts from a day on. Either the box \
+believes in a time that is past, or the clock of the machine that made the certificate was ahead.
+
+$ meter-gateway status""",
     "problem.broker_away.title": "The MQTT broker is away",
     "problem.broker_away.what": "The broker {subject} does not answer ({reason}).",
     "problem.broker_away.itself": "Meters and deliveries do not need it; it is tried again.",

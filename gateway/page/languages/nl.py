@@ -558,6 +558,36 @@ $ meter-gateway exchange assets""",
 zegt, is niet hetzelfde. Getallen kunnen daar verkeerd worden geboekt.
 
 $ sudo meter-gateway exchange assets""",
+    "problem.certificate_ends.title": "Een certificaat verloopt binnenkort",
+    "problem.certificate_ends.what": "Het certificaat waaraan “{subject}” dit huis herkent, "
+    "geldt nog maar tot {ends} ({file}).",
+    "problem.certificate_ends.itself": "Tot dan geldt het.",
+    "problem.certificate_ends.do": "Vraag uw gemeenschap om een nieuw en kopieer het over dat "
+    "bestand.",
+    "problem.certificate_ends.help": """De server van de gemeenschap herkent elk huis aan een \
+certificaat, en dat geldt ongeveer een jaar. Een nieuw maakt de beheerder (fleet sites renew); het \
+oude geldt tot zijn einde. Kopieer het nieuwe bestand over het bestand hier, leesbaar voor de \
+gateway alleen. Het geldt vanaf de volgende verbinding, zonder herstart.""",
+    "problem.certificate_ended.title": "Een certificaat is verlopen",
+    "problem.certificate_ended.what": "Het certificaat waaraan “{subject}” dit huis herkent, "
+    "gold tot {ends} ({file}).",
+    "problem.certificate_ended.itself": "Hier wordt ondertussen alles bewaard.",
+    "problem.certificate_ended.do": "Vraag uw gemeenschap om een nieuw en kopieer het over dat "
+    "bestand.",
+    "problem.certificate_ended.help": """De server van de gemeenschap laat niemand binnen van wie \
+het certificaat verlopen is. Een nieuw maakt de beheerder (fleet sites renew). Kopieer het over \
+het bestand hier, leesbaar voor de gateway alleen. Het geldt vanaf de volgende poging, binnen \
+enkele minuten; dan wordt verzonden wat bewaard is.""",
+    "problem.certificate_not_yet.title": "Een certificaat geldt nog niet",
+    "problem.certificate_not_yet.what": "Het certificaat waaraan “{subject}” dit huis herkent, "
+    "geldt vanaf {begins} ({file}).",
+    "problem.certificate_not_yet.itself": "Hier wordt ondertussen alles bewaard.",
+    "problem.certificate_not_yet.do": "Klopt de tijd van het kastje? Zo ja, vraag uw gemeenschap "
+    "om een ander.",
+    "problem.certificate_not_yet.help": """Elk certificaat geldt vanaf een dag. Of het kastje \
+gelooft in een tijd die voorbij is, of de klok van wie het certificaat maakte, liep voor.
+
+$ meter-gateway status""",
     "problem.broker_away.title": "De MQTT-broker is weg",
     "problem.broker_away.what": "De broker {subject} antwoordt niet ({reason}).",
     "problem.broker_away.itself": "Meters en leveringen hebben hem niet nodig; hij wordt weer "

@@ -182,3 +182,42 @@ def test_the_worst_is_told_first(well: Report) -> None:
     found = told(replace(well, meters=meters, clock=clock))
     assert [each[2] for each in found] == ["bad", "warn", "warn"]
     assert mood_of(well, problems_of(replace(well, meters=meters), MAX_GAP_S, ())) == "bad"
+
+
+DAY_S = 86_400.0
+
+
+@pytest.mark.parametrize(
+    ("begins_s", "ends_s", "expected"),
+    [
+        (NOW_S - 300 * DAY_S, NOW_S + 30 * DAY_S, []),
+        (NOW_S - 300 * DAY_S, NOW_S + 30 * DAY_S - 1, [("certificate_ends", "exchange", "warn")]),
+        (NOW_S - 300 * DAY_S, NOW_S + 0.0, [("certificate_ends", "exchange", "warn")]),
+        (NOW_S - 300 * DAY_S, NOW_S - 1.0, [("certificate_ended", "exchange", "bad")]),
+        (NOW_S + 1.0, NOW_S + 300 * DAY_S, [("certificate_not_yet", "exchange", "bad")]),
+        (NOW_S + 0.0, NOW_S + 300 * DAY_S, []),
+        (None, None, []),
+    ],
+)
+def test_a_certificate_of_ours_that_does_not_hold_for_long(
+    begins_s: float | None,
+    ends_s: float | None,
+    expected: list[tuple[str, str, str]],
+    well: Report,
+) -> None:
+    [exchange] = well.destinations
+    with_one = replace(
+        exchange,
+        certificate="/etc/home-12.pem",
+        certificate_begins_s=begins_s,
+        certificate_ends_s=ends_s,
+    )
+    found = replace(well, destinations=[with_one])
+    assert told(found) == expected
+    assert found.verdict == "well", "it is one for a person, and nothing is down"
+    assert bool(found.reasons()) == bool(expected)
+    assert all("/etc/home-12.pem" in reason for reason in found.reasons())
+    # While nobody knows what time it is, nobody knows whether it holds.
+    undated = replace(found, clock=replace(found.clock, trusted=False))
+    assert told(undated) == []
+    assert undated.certificates() == []

@@ -196,15 +196,45 @@ async def kept_out(broker: Broker, context: ssl.SSLContext, home: Home) -> None:
         await visit(broker, context, home, home.site)
 
 
-async def test_a_home_that_was_forgotten_cannot_come_back_with_its_old_certificate(
-    folder: Path,
-    broker: Broker,
-    postgres: Postgres,
-    capsys: Told,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def serial_of(folder: Path, site: str) -> int:
+    pem = (folder / "out" / site / "fleet.pem").read_bytes()
+    return x509.load_pem_x509_certificate(pem).serial_number
+
+
+def listed(folder: Path) -> set[int]:
+    """What the broker's list names."""
+    found = x509.load_pem_x509_crl((folder / "out" / "fleet.crl").read_bytes())
+    key = certificates.authority(folder).certificate.public_key()
+    assert found.is_signature_valid(key)  # type: ignore[arg-type]
+    return {each.serial_number for each in found}
+
+
+@pytest.fixture
+async def left(
+    folder: Path, broker: Broker, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, capsys: Told
+) -> str:
+    """Two homes are forgotten: `gone` was removed first, `left` was not. `stays` stays. Gives what
+    was said of `left`.
+    """
     monkeypatch.setattr(leaving, "SETTLE_S", 0.0)
     assert await beside(folder, "sites", "add", "gone", "left", "stays", "--certificates") == 0
+    with postgres.connect("certified") as connection:
+        # One of before, which has ended: nobody has to know of it.
+        connection.execute(
+            "INSERT INTO fleet.certificates (serial, site, ends_at) "
+            "SELECT 'abc', id, now() - interval '1 day' FROM fleet.sites WHERE name = 'left'"
+        )
+    assert await beside(folder, "sites", "remove", "gone") == 0
+    assert await beside(folder, "forget", "gone", "--yes") == 0
+    (folder / "out" / "fleet.crl").unlink()
+    capsys.readouterr()
+    assert await beside(folder, "forget", "left", "--yes") == 0
+    return capsys.readouterr().out
+
+
+async def test_a_home_that_was_forgotten_cannot_come_back_with_its_old_certificate(
+    folder: Path, broker: Broker, left: str
+) -> None:
     shown = {
         site: shows(folder, folder / "out" / site / "fleet.pem")
         for site in ("gone", "left", "stays")
@@ -213,41 +243,6 @@ async def test_a_home_that_was_forgotten_cannot_come_back_with_its_old_certifica
     for home in homes.values():
         home.close(NOW_S // 900 * 900 - 900)
         await visit(broker, shown[home.site], home, home.site, patience=1)
-    with postgres.connect("certified") as connection:
-        # One of before, which has ended: nobody has to know of it.
-        connection.execute(
-            "INSERT INTO fleet.certificates (serial, site, ends_at) "
-            "SELECT 'abc', id, now() - interval '1 day' FROM fleet.sites WHERE name = 'left'"
-        )
-    (folder / "out" / "fleet.crl").unlink()
-
-    # One that was removed first, and one that was not; another list is made after both.
-    assert await beside(folder, "sites", "remove", "gone") == 0
-    assert await beside(folder, "forget", "gone", "--yes") == 0
-    (folder / "out" / "fleet.crl").unlink()
-    capsys.readouterr()
-    assert await beside(folder, "forget", "left", "--yes") == 0
-    said = capsys.readouterr().out
-    assert "none is left" in said
-    assert said.index("systemctl restart mosquitto") < said.index("Deleted, in one transaction")
-    assert said.rstrip().endswith("until then its gateway can still connect.")
-    of = certificates.authority(folder)
-    listed = x509.load_pem_x509_crl((folder / "out" / "fleet.crl").read_bytes())
-    own = {
-        site: x509.load_pem_x509_certificate((folder / "out" / site / "fleet.pem").read_bytes())
-        for site in shown
-    }
-    assert listed.is_signature_valid(of.certificate.public_key())  # type: ignore[arg-type]
-    assert {each.serial_number for each in listed} == {
-        own["gone"].serial_number,
-        own["left"].serial_number,
-    }
-    rows = postgres.rows(
-        "SELECT serial, s.name, revoked_at IS NULL FROM fleet.certificates "
-        "LEFT JOIN fleet.sites s ON s.id = site ORDER BY s.name NULLS FIRST",
-        dbname="certified",
-    )
-    assert [row[1:] for row in rows] == [(None, False), (None, False), ("stays", True)]
 
     await broker.stop()
     await broker.start()
@@ -261,15 +256,29 @@ async def test_a_home_that_was_forgotten_cannot_come_back_with_its_old_certifica
     await visit(broker, new, homes["left"], "left", patience=1)
     await kept_out(broker, shown["left"], homes["left"])
 
+
+async def test_what_is_kept_of_a_forgotten_home_is_the_number_of_its_certificate(
+    folder: Path, left: str, postgres: Postgres
+) -> None:
+    assert "none is left" in left
+    assert left.index("systemctl restart mosquitto") < left.index("Deleted, in one transaction")
+    assert left.rstrip().endswith("until then its gateway can still connect.")
+    assert listed(folder) == {serial_of(folder, "gone"), serial_of(folder, "left")}
+    rows = postgres.rows(
+        "SELECT s.name, revoked_at IS NULL FROM fleet.certificates "
+        "LEFT JOIN fleet.sites s ON s.id = site ORDER BY s.name NULLS FIRST",
+        dbname="certified",
+    )
+    assert rows == [(None, False), (None, False), ("stays", True)]
+
     # What has ended is on no list, and its row goes.
     with postgres.connect("certified") as connection:
         connection.execute(
             "UPDATE fleet.certificates SET ends_at = now() - interval '1 s' WHERE site IS NULL"
         )
     assert await beside(folder, "init", "--ca") == 0
-    listed = x509.load_pem_x509_crl((folder / "out" / "fleet.crl").read_bytes())
-    assert len(listed) == 0
-    assert postgres.rows("SELECT count(*) FROM fleet.certificates", dbname="certified") == [(2,)]
+    assert listed(folder) == set()
+    assert postgres.rows("SELECT count(*) FROM fleet.certificates", dbname="certified") == [(1,)]
 
 
 async def test_without_the_authority_no_home_is_forgotten_that_could_come_back(
