@@ -74,8 +74,8 @@ def acl_file(topic: str, collector: str) -> str:
 Command = dict[str, object]
 
 
-def collector_commands(topic: str, login: Login | None) -> list[Command]:
-    """The collectors' role for the dynamic-security plugin, and their user where it has a login."""
+def collector_commands(topic: str, login: Login) -> list[Command]:
+    """The collectors' role and user for the dynamic-security plugin."""
     channels = [f"{topic}/v1/+/{channel}" for channel in ("slots", "backlog", "status", "ack")]
     # A shared subscription is looked at with its group.
     shared = [f"$share/+/{each}" for each in channels]
@@ -158,9 +158,7 @@ def _replaced(role: str, acls: list[Command]) -> list[Command]:
     ]
 
 
-def _user(login: Login | None, role: str) -> list[Command]:
-    if login is None:
-        return []
+def _user(login: Login, role: str) -> list[Command]:
     roles = [{"rolename": role, "priority": 0}]
     name = login.username
     return [

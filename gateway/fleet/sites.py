@@ -28,6 +28,7 @@ class SiteRow:
     """Of its gateway; empty where it has never sent anything."""
     last_message: datetime | None
     last_slot: datetime | None
+    slot_length_s: int
     lag_s: float | None
     online: bool | None
     """None: it has not said so."""
@@ -144,9 +145,10 @@ def why_not(site: str) -> tuple[str, str] | None:
 
 
 _LIST = """
-SELECT s.name, s.added_at, coalesce(last.version, ''), last.last_at, last.last_slot, last.lag_s,
-    status.online, coalesce(many.stores, 0), coalesce(c.clashes, 0), coalesce(r.refused, 0)
-FROM fleet.sites s
+SELECT s.name, s.added_at, coalesce(last.version, ''), last.last_at, last.last_slot,
+    l.length_s, last.lag_s, status.online, coalesce(many.stores, 0), coalesce(c.clashes, 0),
+    coalesce(r.refused, 0)
+FROM fleet.sites s JOIN fleet.slot_lengths l ON l.site = s.id
 LEFT JOIN LATERAL (
     SELECT * FROM fleet.stores WHERE site = s.id ORDER BY last_at DESC LIMIT 1) last ON true
 LEFT JOIN (SELECT site, count(*) AS stores FROM fleet.stores GROUP BY site) many

@@ -33,8 +33,7 @@ from gateway.fleet.settings import FleetSettings, load
 from gateway.site.credentials import ConfigError
 
 DYNAMIC = "dynamic-security"
-SILENT_S = 1800
-"""Two slots."""
+SILENT_SLOTS = 2
 
 
 def act(args: argparse.Namespace) -> int:
@@ -150,7 +149,9 @@ def _write_for_broker(
     settings: FleetSettings, own_login: Login | None, name: str, output: Path
 ) -> None:
     write(output / "mosquitto.acl", provisioning.acl_file(settings.topic, name))
-    commands = provisioning.collector_commands(settings.topic, own_login)
+    # Known by a certificate they are a user there all the same, whose password nobody knows.
+    login = own_login or provisioning.new_login(name)
+    commands = provisioning.collector_commands(settings.topic, login)
     write(output / f"{DYNAMIC}.json", provisioning.as_request(commands), secret=True)
     if own_login is not None:
         _add_password(output / "mosquitto.passwd", [own_login])
@@ -361,7 +362,7 @@ async def _list(connection: Connection) -> int:
 def _state(row: sites.SiteRow, now: datetime) -> str:
     if row.last_message is None:
         return "never heard" if row.online is None else "connected, no data"
-    if (now - row.last_message).total_seconds() > SILENT_S:
+    if (now - row.last_message).total_seconds() > SILENT_SLOTS * row.slot_length_s:
         return "connected, no data" if row.online else "silent"
     if row.lag_s is not None and abs(row.lag_s) > 60:
         return f"its clock is {abs(row.lag_s):.0f} s {'behind' if row.lag_s > 0 else 'ahead'}"

@@ -1,10 +1,12 @@
 """Homes whose market has slots of 5 minutes, of half an hour and of an hour."""
 
+import asyncio
 import time
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from gateway.cli.main import main
 from gateway.fleet import migrating, reporting
 from gateway.fleet.database import Connection
 from gateway.fleet.page.questions import Questions
@@ -115,3 +117,25 @@ async def test_slots_are_due_when_they_have_ended_and_not_before(
         due_today = max(0, int((time.time() - 900 - begin_s - 86_400) // length_s))
         today = (yesterday + timedelta(days=1)).month == yesterday.month
         assert 0 <= per_day[row["site"]] + due_today * today - row["expected_slots"] <= 1
+
+
+async def test_the_list_of_homes_goes_by_their_own_slots(
+    connection: Connection,
+    settings: FleetSettings,
+    postgres: Postgres,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    add_sites(postgres, settings, *LENGTHS_S)
+    writer = Writer()
+    for site, length_s in LENGTHS_S.items():
+        home = Home(site, length_s=length_s)
+        home.close(NOW_S - 7200)
+        await deliver(connection, writer, home)
+    await connection.execute(
+        "UPDATE fleet.stores SET last_at = now() - interval '40 minutes', lag_s = 0"
+    )
+    words = ["--config", str(settings.folder), "fleet", "sites", "list"]
+    assert await asyncio.to_thread(main, words) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    states = {row[0]: row[1] for row in rows if row and row[0] in LENGTHS_S}
+    assert states == {"quick": "silent", "usual": "silent", "half": "ok", "hourly": "ok"}
