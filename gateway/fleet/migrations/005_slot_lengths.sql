@@ -24,12 +24,12 @@ CREATE OR REPLACE FUNCTION fleet.coverage(of_day date)
 AS $$
     SELECT a.site, a.id, x.expected, x.due, coalesce(d.slots, 0), coalesce(d.known, 0), coalesce(d.estimated, 0), coalesce(d.energy_uwh, 0),
         CASE WHEN x.due > 0 THEN least(1000, coalesce(d.known, 0) * 1000 / x.due) END
-    FROM (SELECT fleet.day_begins(of_day) AS begins, fleet.day_begins(of_day + 1) AS ends) day
+    FROM (SELECT extract(epoch FROM ends - begins)::integer AS span_s,
+            greatest(0, floor(extract(epoch FROM least(ends, now() - interval '15 minutes') - begins)))::integer AS over_s
+        FROM (SELECT fleet.day_begins(of_day) AS begins, fleet.day_begins(of_day + 1) AS ends OFFSET 0) bounds OFFSET 0) day
     CROSS JOIN fleet.assets a
     JOIN fleet.sites ON sites.id = a.site AND sites.removed_at IS NULL
     LEFT JOIN fleet.days d ON d.day = of_day AND d.asset = a.id
     JOIN fleet.slot_lengths l ON l.site = a.site,
-    LATERAL (SELECT (extract(epoch FROM day.ends - day.begins) / coalesce(d.length_s, l.length_s))::integer AS expected,
-        greatest(0, floor(extract(epoch FROM least(day.ends, now() - interval '15 minutes') - day.begins) / coalesce(d.length_s, l.length_s)))::integer
-            AS due) x
+    LATERAL (SELECT day.span_s / coalesce(d.length_s, l.length_s) AS expected, day.over_s / coalesce(d.length_s, l.length_s) AS due) x
 $$;
