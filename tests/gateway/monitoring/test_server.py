@@ -229,10 +229,9 @@ async def test_a_bug_in_the_report_ends_the_server_loudly() -> None:
     await server.listening.wait()
     _, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
     writer.write(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    with pytest.raises(ExceptionGroup) as caught:
+    with pytest.raises(RuntimeError, match="a bug"):
         await asyncio.wait_for(task, 10)
     writer.close()
-    assert caught.group_contains(RuntimeError, match="a bug")
 
 
 async def test_who_asks_all_the_time_is_told_the_last_report_again(healthy_report: Report) -> None:
