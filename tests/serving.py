@@ -8,6 +8,10 @@ from contextlib import asynccontextmanager, suppress
 from drivers.net.serving import Handler, Server
 
 
+async def hang_up(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+    """A handler that does."""
+
+
 @asynccontextmanager
 async def serving(
     handler: Handler, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None

@@ -12,6 +12,7 @@ import pytest
 
 from drivers.line import Line, LineError, LineUrl, SerialSettings, open_line, why_not_allowed
 from drivers.simulated.wire import Wire, paced_line
+from tests.serving import hang_up, serving
 
 DEFAULTS = SerialSettings(baud=9600, parity="even")
 
@@ -298,12 +299,8 @@ async def test_a_closed_or_vanished_port_is_not_set_anew(line: Line, wire: Wire)
 async def test_tcp_passes_bytes_and_a_closed_connection_is_a_line_error() -> None:
     async def meter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write((await reader.readexactly(5)).upper())
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
 
-    async with await asyncio.start_server(meter, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with serving(meter) as port:
         line = await open_line(LineUrl.parse(f"tcp:127.0.0.1:{port}"), DEFAULTS)
         await line.write(b"hello")
         assert await line.read(now_s() + 5) == b"HELLO"
@@ -316,8 +313,8 @@ async def test_tcp_passes_bytes_and_a_closed_connection_is_a_line_error() -> Non
 
 
 async def test_a_refused_connection_says_what_to_check() -> None:
-    async with await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with serving(hang_up) as port:
+        pass
     with pytest.raises(
         LineError, match=f"tcp:127.0.0.1:{port}: connection refused — is the meter's network access"
     ):

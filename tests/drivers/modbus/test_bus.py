@@ -20,6 +20,7 @@ from tests.drivers.modbus.frames import mbap, rtu
 from tests.drivers.modbus.peer import GOOD
 from tests.drivers.scripted import in_virtual_time
 from tests.fuzz.registers import Answering
+from tests.serving import serving
 
 Answer = list[tuple[float, bytes]]
 """(seconds to wait, bytes to send), one after the other."""
@@ -91,31 +92,25 @@ async def network_meter(scheme: str = "tcp") -> AsyncIterator[tuple[ScriptedMete
     """A scripted meter behind a TCP connection, and the line to it. An empty answer closes the
     connection.
     """
-    connected: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+    connected = asyncio.Event()
     meter = ScriptedMeter(lambda _: None)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         meter.send = lambda data: writer.write(data) if data else writer.close()
-        connected.set_result(writer)
+        connected.set()
         while data := await reader.read(1000):
             meter.hear(data)
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        line = await open_line(
-            LineUrl.parse(f"{scheme}:127.0.0.1:{server.sockets[0].getsockname()[1]}"),
-            SerialSettings(),
-        )
-        writer = await connected
+    async with serving(serve) as port:
+        line = await open_line(LineUrl.parse(f"{scheme}:127.0.0.1:{port}"), SerialSettings())
         try:
+            await connected.wait()
             yield meter, line
         finally:
             line.close()
             for task in meter.tasks:
                 task.cancel()
             await asyncio.gather(*meter.tasks, return_exceptions=True)
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
 
 
 async def ask(line: Line, timeout_s: float = 5.0, **other: float) -> bytes:
