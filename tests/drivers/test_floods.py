@@ -21,6 +21,7 @@ from drivers.line import (
     open_line,
 )
 from drivers.modbus.bus import MAX_STRANGE_FRAMES, request
+from drivers.mqtt_line import ABSENCE_S
 from drivers.net.mqtt_packets import MAX_MESSAGES
 from tests.serving import serving
 
@@ -147,24 +148,31 @@ async def test_a_topic_that_is_no_text_ends_the_connection_and_nothing_else() ->
 async def test_messages_nobody_fetched_are_not_taken_for_new_ones() -> None:
     """However many came while nobody listened."""
     connack, suback = b"\x20\x02\x00\x00", b"\x90\x03\x00\x01\x00"
-    burst = b"\x30\x05\x00\x01aHI" * (MAX_MESSAGES // 4)
+    bursts = b"\x30\x05\x00\x01aHI" * (MAX_MESSAGES * 3 // 4)
+    nobody_listens, came, somebody_listens = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1000)
         writer.write(connack)
         await reader.read(1000)
         writer.write(suback)
-        for _ in range(3):
-            await asyncio.sleep(0.1)
-            writer.write(burst)
-        await asyncio.sleep(0.4)
+        await nobody_listens.wait()
+        writer.write(bursts)
+        await writer.drain()
+        came.set()
+        await somebody_listens.wait()
         writer.write(b"\x30\x06\x00\x01anew")
         await reader.read()
 
     async with serving(serve) as port, opened(f"mqtt://127.0.0.1:{port}/a") as line:
         assert await line.receive(now_s() + 0.05) is None
-        await asyncio.sleep(0.5)
-        assert (await line.receive(now_s() + 20)).payload == b"new"
+        nobody_listens.set()
+        await came.wait()
+        await asyncio.sleep(ABSENCE_S + 0.1)
+        receiving = asyncio.create_task(line.receive(now_s() + 20))
+        await asyncio.sleep(0)  # it has thrown away what is there before it waits
+        somebody_listens.set()
+        assert (await receiving).payload == b"new"
 
 
 async def test_a_group_that_is_flooded_is_left() -> None:

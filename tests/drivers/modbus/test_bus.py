@@ -16,6 +16,7 @@ from pymodbus.framer import FramerRTU
 from drivers.line import BadReply, Line, LineError, LineUrl, NoReply, SerialSettings, open_line
 from drivers.modbus.bus import Refused, request
 from drivers.simulated.wire import Wire, paced_line
+from tests.drivers.arrivals import arrived
 from tests.drivers.modbus.frames import mbap, rtu
 from tests.drivers.modbus.peer import GOOD
 from tests.drivers.scripted import in_virtual_time
@@ -278,7 +279,7 @@ def test_what_may_be_an_answer_is_checked_once_however_the_bytes_come(
 
 
 async def test_a_line_that_is_never_silent_is_not_written_to(
-    line: Line, meter: ScriptedMeter
+    line: Line, wire: Wire, meter: ScriptedMeter
 ) -> None:
     async def babble() -> None:
         while True:
@@ -286,7 +287,7 @@ async def test_a_line_that_is_never_silent_is_not_written_to(
             await asyncio.sleep(0)  # in each turn of the loop, however busy the machine is
 
     babbler = asyncio.create_task(babble())
-    await asyncio.sleep(0.05)
+    await arrived(wire.gateway_end, 2000)
     with pytest.raises(BadReply, match="the line is never silent"):
         await ask(line)
     assert meter.requests == []
@@ -303,14 +304,15 @@ async def test_a_late_rtu_answer_is_never_taken_for_the_next_one(
 
 
 async def test_what_arrived_between_requests_is_thrown_away(
-    line: Line, meter: ScriptedMeter
+    line: Line, wire: Wire, meter: ScriptedMeter
 ) -> None:
+    other = rtu(2, 4, 8, data=OTHER)
     meter.scripts = [
-        [(0, rtu(2, 4, 8, data=GOOD)), (0.02, rtu(2, 4, 8, data=OTHER))],
+        [(0, rtu(2, 4, 8, data=GOOD)), (0.1, other)],
         [(0, rtu(2, 4, 8, data=GOOD))],
     ]
     assert await ask(line) == GOOD
-    await asyncio.sleep(0.08)
+    await arrived(wire.gateway_end, len(other))
     assert await ask(line) == GOOD
 
 
@@ -413,9 +415,11 @@ async def test_a_tcp_answer_for_another_unit_is_a_bad_reply() -> None:
 
 async def test_a_closed_connection_is_a_line_error() -> None:
     async with network_meter() as (meter, line):
-        meter.scripts = [[(0, mbap(1, 2, 4, 8, data=GOOD)[:7]), (0, b"")]]
+        hangs_up = [(0, mbap(1, 2, 4, 8, data=GOOD)[:7]), (0, b"")]
+        meter.scripts = [hangs_up, hangs_up]
         with pytest.raises(LineError, match="the other end has closed the connection"):
             await ask(line)
+        assert len(meter.requests) == 2, "it is asked once more on another connection"
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", rtu(2, 4, 8, data=GOOD)])

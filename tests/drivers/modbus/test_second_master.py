@@ -158,7 +158,8 @@ async def test_frames_between_two_questions_make_the_next_value_be_read_again(wa
         assert await once(line) == GOOD
         bus.send(THEIR_QUESTION)
         bus.send(THEIR_ANSWER)
-        await asyncio.sleep(0.05)
+        for _ in range(20):  # turns of the loop, which it takes however long each is
+            await asyncio.sleep(0.005)
         bus.scripts = [[(0.0, THEIR_ANSWER)]]  # to a question of which we heard the end only
         assert await once(line) == GOOD
         assert line.turns.overheard.strangers >= 2

@@ -64,7 +64,9 @@ async def test_messages_come_whole_binary_or_text_and_in_their_order() -> None:
     async with server(talk) as (client, heard):
         ws = await opened(client)
         assert [await ws.receive() for _ in range(3)] == [b"one", b"two", "drei €".encode()]
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(20):
+            while len(heard) < 2:
+                await asyncio.sleep(0.001)
         request, pong = heard
         assert isinstance(request, Request) and request.target == "/a/b/"
         assert (b"authorization", b"JWT abc") in [(n.lower(), v) for n, v in request.extra_headers]
