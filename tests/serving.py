@@ -1,7 +1,10 @@
 """Servers that tests set up beside what they test."""
 
 import asyncio
+import gc
+import socket
 import ssl
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -36,3 +39,24 @@ async def serving(
         await server.close()
         for failure in failures:
             raise failure
+
+
+async def connected(port: int) -> socket.socket:
+    """A client's side, as it is: it does not block, and says nothing."""
+    client = socket.socket()
+    client.setblocking(False)
+    try:
+        await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port))
+    except OSError:
+        client.close()
+        raise
+    return client
+
+
+def nothing_is_left() -> None:
+    """That no socket and no transport is collected open, and no task goes on."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        gc.collect()
+    assert [str(each.message) for each in caught] == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -2,18 +2,16 @@
 
 import asyncio
 import contextlib
-import gc
 import resource
 import socket
 import ssl
-import warnings
 from pathlib import Path
 
 import pytest
 
 from drivers.net import serving as serving_module
 from drivers.net.serving import Server
-from tests.serving import serving
+from tests.serving import connected, nothing_is_left, serving
 
 Certificate = tuple[Path, Path]
 
@@ -29,29 +27,9 @@ def tls(certificate: Certificate) -> ssl.SSLContext:
     return context
 
 
-def nothing_is_left() -> None:
-    """That no socket and no transport is collected open, and no task goes on."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ResourceWarning)
-        gc.collect()
-    assert [str(each.message) for each in caught] == []
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(100):
         writer.write(data)
-
-
-async def connected(port: int) -> socket.socket:
-    client = socket.socket()
-    client.setblocking(False)
-    try:
-        await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port))
-    except OSError:
-        client.close()
-        raise
-    return client
 
 
 async def test_it_serves_and_a_connection_ends_with_its_handler() -> None:
@@ -97,7 +75,8 @@ async def test_it_may_end_in_any_moment_of_a_handshake(
             )
             for _ in range(turns):
                 await asyncio.sleep(0)
-        (found,) = await asyncio.gather(dialling, return_exceptions=True)
+        async with asyncio.timeout(20):
+            (found,) = await asyncio.gather(dialling, return_exceptions=True)
         if not isinstance(found, BaseException):
             found[1].transport.abort()
             with contextlib.suppress(OSError):
