@@ -7,6 +7,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -37,6 +38,11 @@ for _name in ("COLUMNS", "LINES"):
     os.environ.pop(_name, None)
     os.unsetenv(_name)
 
+# A machine may forbid bytecode. The daemons and commands that tests start by the hundreds would
+# each compile the package anew, which takes a second and more.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # How long one example takes says more about the machine than about the code. What `make test`
 # draws is the same each time, so that a change is judged by nothing but itself; `make test-long`
 # looks for more.
@@ -47,6 +53,9 @@ settings.load_profile("same")
 _PR_SET_CHILD_SUBREAPER = 36
 _HELD_BY_PYTHON = ("resource_tracker", "forkserver")
 """Processes of Python's own, which end with the one they belong to."""
+
+_TESTS_BETWEEN = 100
+_finished: list[str] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -72,6 +81,17 @@ def pytest_collection_finish() -> None:
     """What pytest holds of thousands of tests is never garbage: a collection, which the simulation
     makes at each death of a process, needs not go through it.
     """
+    _keep_what_there_is()
+
+
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    """The same of what the tests so far have left in caches, now and then."""
+    _finished.append(nodeid)
+    if len(_finished) % _TESTS_BETWEEN == 0:
+        _keep_what_there_is()
+
+
+def _keep_what_there_is() -> None:
     gc.collect()
     gc.freeze()
 

@@ -40,6 +40,7 @@ from gateway.store.opening import open_buffer
 from gateway.store.rows import Closing
 from tests.examples import DIALECT, EXAMPLES, ROOT, found_in
 from tests.gateway.delivery.rig import exchange_of
+from tests.serving import serving
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_the_commands_of_a_recipe_work_as_they_stand(
     commands = recipe(title)
     assert commands
     for name in ("docs", "drivers", "gateway", "hardware_profiles", "tests"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, tmp_path / name)  # with the bytecode that is there
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     environment = {
@@ -129,26 +130,20 @@ class BatchExchange:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["BatchExchange"]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        async with server:
-            self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with serving(self._serve) as port:
+            self.url = f"http://127.0.0.1:{port}"
             yield self
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
-            body = json.loads(await reader.readexactly(int(length[1]) if length else 0))
-            status, answer = self._answer(head, body)
-            data = json.dumps(answer).encode()
-            writer.write(
-                b"HTTP/1.1 %d Said\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
-                % (status, len(data), data)
-            )
-            await writer.drain()
-        finally:
-            writer.close()
-            await writer.wait_closed()
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
+        body = json.loads(await reader.readexactly(int(length[1]) if length else 0))
+        status, answer = self._answer(head, body)
+        data = json.dumps(answer).encode()
+        writer.write(
+            b"HTTP/1.1 %d Said\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
+            % (status, len(data), data)
+        )
 
     def _answer(self, head: str, body: dict[str, Any]) -> tuple[int, object]:
         path = head.split()[1]

@@ -16,9 +16,7 @@ the daemon goes on without its page.
 """
 
 import asyncio
-import errno
 import logging
-import os
 import random
 import re
 import socket
@@ -34,6 +32,7 @@ import msgspec
 from msgspec.structs import replace
 
 from drivers.net.addresses import address_of, is_any, is_localhost, place_of
+from drivers.net.serving import Server
 from gateway.monitoring import metrics
 from gateway.monitoring.asked import (
     Answer,
@@ -137,31 +136,21 @@ class PageServer:
 
     async def run(self) -> None:
         """Serves until cancelled. Ends with an exception only where there is a bug."""
-        async with asyncio.TaskGroup() as clients:
+        bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-            def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                seat = self._seats.take(place_of(_peer(writer)), writer.transport.abort)
-                if seat is not None:
-                    clients.create_task(self._client(reader, writer, seat))
-                else:
-                    writer.write(
-                        _encoded(
-                            h11.Connection(h11.SERVER),
-                            refusal(503, "too many connections; try again in a few seconds"),
-                        )
-                    )
-                    writer.close()
+        def failed(error: BaseException) -> None:
+            if not bug.done():
+                bug.set_exception(error)
 
-            server = await self._listen(accept)
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self.listening.clear()
-                server.close()
+        server = Server(self._client, tls=self._where.tls, limit=MAX_REQUEST_BYTES, failed=failed)
+        await self._listen(server)
+        try:
+            await bug
+        finally:
+            self.listening.clear()
+            await server.close()
 
-    async def _listen(
-        self, accept: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
-    ) -> asyncio.Server:
+    async def _listen(self, server: Server) -> None:
         backoff = Backoff(*_RETRY_S, random.random)
         failed: str | None = None
         # Without a token it is open to this machine: the name must lead nowhere else.
@@ -170,17 +159,7 @@ class PageServer:
         host = "127.0.0.1" if is_localhost(where.host) else str(where.host)
         while True:
             try:
-                server = await asyncio.start_server(
-                    accept,
-                    host,
-                    where.port,
-                    limit=MAX_REQUEST_BYTES,
-                    backlog=MAX_CONNECTIONS,
-                    ssl=where.tls,
-                )
-                if not server.sockets:
-                    # asyncio says so where no socket could be made.
-                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+                await server.listen(host, where.port, backlog=MAX_CONNECTIONS)
             except OSError as error:
                 reason = error.strerror or str(error)
                 if reason != failed:
@@ -196,14 +175,17 @@ class PageServer:
                 failed = reason
                 await asyncio.sleep(backoff.fail())
                 continue
-            self._port = server.sockets[0].getsockname()[1]
+            self._port = server.port
             self.listening.set()
             _log.info("%s: %s", where.what, self.url)
-            return server
+            return
 
-    async def _client(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seat: Seat
-    ) -> None:
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seat = self._seats.take(place_of(_peer(writer)), writer.transport.abort)
+        if seat is None:
+            refused = refusal(503, "too many connections; try again in a few seconds")
+            writer.write(_encoded(h11.Connection(h11.SERVER), refused))
+            return
         try:
             async with asyncio.timeout(CLIENT_S):
                 stream = await self._converse(reader, writer, seat)

@@ -131,8 +131,9 @@ const name = node => node.tagName + "." + (node.getAttribute("class") || "") + "
 
 /* Contrast (WCAG 2.2, 1.4.3): of each text against what is behind it. */
 const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
-const rgba = colour => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour;
-  canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };
+const drawn = {};
+const rgba = colour => drawn[colour] ??= (canvas.clearRect(0, 0, 1, 1), canvas.fillStyle = colour,
+  canvas.fillRect(0, 0, 1, 1), [...canvas.getImageData(0, 0, 1, 1).data]);
 const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
   .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
   .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);

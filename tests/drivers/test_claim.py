@@ -1,6 +1,5 @@
 """One user at a time: claims, and the lines that are claimed, between real processes."""
 
-import asyncio
 import contextlib
 import os
 import subprocess
@@ -14,6 +13,7 @@ import pytest
 from drivers.claim import Held, Holder, announced, claim, holder_of
 from drivers.line import LineError, LineHeld, LineUrl, SerialSettings, open_line
 from drivers.simulated.wire import paced_line
+from tests.serving import hang_up, serving
 
 DEFAULTS = SerialSettings()
 
@@ -91,10 +91,8 @@ def test_whatever_a_holder_calls_itself_it_is_found(says: str, found: str) -> No
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST"])
 async def test_an_endpoint_has_one_user_whatever_it_is_called(host: str) -> None:
-    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    url = LineUrl.parse(f"tcp:{host}:{port}")
-    async with server:
+    async with serving(hang_up) as port:
+        url = LineUrl.parse(f"tcp:{host}:{port}")
         (await open_line(url, DEFAULTS)).close()
         with another_process(OPENS, f"tcp:127.0.0.1:{port}") as other:
             with pytest.raises(LineHeld) as refused:
@@ -107,9 +105,8 @@ async def test_an_endpoint_has_one_user_whatever_it_is_called(host: str) -> None
 
 
 async def test_a_connection_that_does_not_come_about_leaves_no_claim() -> None:
-    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
+    async with serving(hang_up) as port:
+        pass
     url = LineUrl.parse(f"tcp:127.0.0.1:{port}")
     with pytest.raises(LineError, match="connection refused"):
         await open_line(url, DEFAULTS)

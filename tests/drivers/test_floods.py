@@ -1,10 +1,9 @@
 """Peers that never stop: the line is left, and whoever shares the process has had its turns."""
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -22,7 +21,9 @@ from drivers.line import (
     open_line,
 )
 from drivers.modbus.bus import MAX_STRANGE_FRAMES, request
+from drivers.mqtt_line import ABSENCE_S
 from drivers.net.mqtt_packets import MAX_MESSAGES
+from tests.serving import serving
 
 GROUP = "239.12.255.253"
 STRANGE = b"\x00\x00\x00\x00\x00\x05\x01\x03\x02\x00\x00"
@@ -32,26 +33,21 @@ def now_s() -> float:
     return asyncio.get_running_loop().time()
 
 
-@asynccontextmanager
-async def server(begin: bytes, flood: bytes, pause_s: float = 0.0) -> AsyncIterator[int]:
+def server(begin: bytes, flood: bytes, pause_s: float = 0.0) -> AbstractAsyncContextManager[int]:
     """Sends `begin` once it has heard something, or at once if that is empty, and `flood` for
     ever.
     """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            if begin:
-                await reader.read(1000)
-                writer.write(begin)
-            while not writer.is_closing():
-                writer.write(flood)
-                await writer.drain()
-                await asyncio.sleep(pause_s)
-        writer.close()
+        if begin:
+            await reader.read(1000)
+            writer.write(begin)
+        while not writer.is_closing():
+            writer.write(flood)
+            await writer.drain()
+            await asyncio.sleep(pause_s)
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
-        yield listening.sockets[0].getsockname()[1]
-        await asyncio.sleep(pause_s + 0.02)
+    return serving(serve)
 
 
 @asynccontextmanager
@@ -142,43 +138,41 @@ async def test_a_topic_that_is_no_text_ends_the_connection_and_nothing_else() ->
         writer.write(b"\x20\x02\x00\x00")
         await reader.read(1000)
         writer.write(b"\x90\x03\x00\x01\x00" + b"\x30\x05\x00\x02\xff\x80x")
-        with contextlib.suppress(OSError):
-            await reader.read()
-        writer.close()
+        await reader.read()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
-        port = listening.sockets[0].getsockname()[1]
-        async with opened(f"mqtt://127.0.0.1:{port}/a") as line:
-            with pytest.raises(LineError, match="a topic that is no text"):
-                await line.receive(now_s() + 20)
-        await asyncio.sleep(0.01)
+    async with serving(serve) as port, opened(f"mqtt://127.0.0.1:{port}/a") as line:
+        with pytest.raises(LineError, match="a topic that is no text"):
+            await line.receive(now_s() + 20)
 
 
 async def test_messages_nobody_fetched_are_not_taken_for_new_ones() -> None:
     """However many came while nobody listened."""
     connack, suback = b"\x20\x02\x00\x00", b"\x90\x03\x00\x01\x00"
-    burst = b"\x30\x05\x00\x01aHI" * (MAX_MESSAGES // 4)
+    bursts = b"\x30\x05\x00\x01aHI" * (MAX_MESSAGES * 3 // 4)
+    nobody_listens, came, somebody_listens = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1000)
         writer.write(connack)
         await reader.read(1000)
         writer.write(suback)
-        for _ in range(3):
-            await asyncio.sleep(0.1)
-            writer.write(burst)
-        await asyncio.sleep(0.4)
+        await nobody_listens.wait()
+        writer.write(bursts)
+        await writer.drain()
+        came.set()
+        await somebody_listens.wait()
         writer.write(b"\x30\x06\x00\x01anew")
         await reader.read()
-        writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
-        port = listening.sockets[0].getsockname()[1]
-        async with opened(f"mqtt://127.0.0.1:{port}/a") as line:
-            assert await line.receive(now_s() + 0.05) is None
-            await asyncio.sleep(0.5)
-            assert (await line.receive(now_s() + 20)).payload == b"new"
-        await asyncio.sleep(0.01)
+    async with serving(serve) as port, opened(f"mqtt://127.0.0.1:{port}/a") as line:
+        assert await line.receive(now_s() + 0.05) is None
+        nobody_listens.set()
+        await came.wait()
+        await asyncio.sleep(ABSENCE_S + 0.1)
+        receiving = asyncio.create_task(line.receive(now_s() + 20))
+        await asyncio.sleep(0)  # it has thrown away what is there before it waits
+        somebody_listens.set()
+        assert (await receiving).payload == b"new"
 
 
 async def test_a_group_that_is_flooded_is_left() -> None:

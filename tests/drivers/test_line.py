@@ -12,6 +12,8 @@ import pytest
 
 from drivers.line import Line, LineError, LineUrl, SerialSettings, open_line, why_not_allowed
 from drivers.simulated.wire import Wire, paced_line
+from tests.drivers.arrivals import arrived, heard
+from tests.serving import hang_up, serving
 
 DEFAULTS = SerialSettings(baud=9600, parity="even")
 
@@ -35,7 +37,7 @@ async def line(wire: Wire) -> AsyncIterator[Line]:
 
 @pytest.fixture
 def meter_fd(wire: Wire) -> Iterator[int]:
-    fd = os.open(wire.meter_end, os.O_RDWR | os.O_NOCTTY)
+    fd = os.open(wire.meter_end, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     yield fd
     os.close(fd)
 
@@ -171,8 +173,7 @@ def test_the_urls_settings_go_before_the_profiles() -> None:
 
 async def test_bytes_pass_both_ways(line: Line, meter_fd: int) -> None:
     await line.write(b"question")
-    await asyncio.sleep(0.02)
-    assert os.read(meter_fd, 100) == b"question"
+    assert await heard(meter_fd, 8) == b"question"
     os.write(meter_fd, b"answer")
     assert await line.read(now_s() + 5) == b"answer"
     assert line.char_s == pytest.approx(11 / 115200)
@@ -186,9 +187,11 @@ async def test_read_gives_nothing_when_nothing_comes_by_the_deadline(line: Line)
     assert await line.read(before) == b""
 
 
-async def test_drain_throws_away_all_that_has_arrived(line: Line, meter_fd: int) -> None:
+async def test_drain_throws_away_all_that_has_arrived(
+    line: Line, wire: Wire, meter_fd: int
+) -> None:
     os.write(meter_fd, bytes(3000))
-    await asyncio.sleep(0.05)
+    await arrived(wire.gateway_end, 3000)
     assert line.drain() == 3000
     assert line.drain() == 0
 
@@ -264,7 +267,7 @@ async def test_a_port_is_set_anew_while_it_is_open_and_keeps_what_has_arrived(
     line: Line, wire: Wire, meter_fd: int
 ) -> None:
     os.write(meter_fd, b"/early")
-    await asyncio.sleep(0.02)
+    await arrived(wire.gateway_end, 6)
     for settings, baud in (
         (SerialSettings(baud=300, parity="even", data_bits=7), termios.B300),
         (SerialSettings(baud=9600), termios.B9600),
@@ -274,8 +277,7 @@ async def test_a_port_is_set_anew_while_it_is_open_and_keeps_what_has_arrived(
         assert baud_of(wire.gateway_end) == baud
     assert await line.read(now_s() + 5) == b"/early"
     await line.write(b"after")
-    await asyncio.sleep(0.02)
-    assert os.read(meter_fd, 100) == b"after"
+    assert await heard(meter_fd, 5) == b"after"
 
 
 async def test_a_port_is_set_anew_only_when_what_was_written_has_had_its_time(line: Line) -> None:
@@ -298,12 +300,8 @@ async def test_a_closed_or_vanished_port_is_not_set_anew(line: Line, wire: Wire)
 async def test_tcp_passes_bytes_and_a_closed_connection_is_a_line_error() -> None:
     async def meter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write((await reader.readexactly(5)).upper())
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
 
-    async with await asyncio.start_server(meter, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with serving(meter) as port:
         line = await open_line(LineUrl.parse(f"tcp:127.0.0.1:{port}"), DEFAULTS)
         await line.write(b"hello")
         assert await line.read(now_s() + 5) == b"HELLO"
@@ -316,8 +314,8 @@ async def test_tcp_passes_bytes_and_a_closed_connection_is_a_line_error() -> Non
 
 
 async def test_a_refused_connection_says_what_to_check() -> None:
-    async with await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with serving(hang_up) as port:
+        pass
     with pytest.raises(
         LineError, match=f"tcp:127.0.0.1:{port}: connection refused — is the meter's network access"
     ):

@@ -31,6 +31,7 @@ from drivers.profile import (
 from drivers.strict_yaml import decode, parse
 from tests.drivers.modbus.frames import sealed
 from tests.drivers.shipped import shipped_profile
+from tests.serving import serving
 
 FOLDER = Path(__file__).parent.parent / "recordings"
 
@@ -133,26 +134,18 @@ async def line_to(
     """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                writer.write(answer(await reader.readexactly(size)))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+        while True:
+            writer.write(answer(await reader.readexactly(size)))
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    line = await open_line(
-        LineUrl.parse(f"{'rtu+tcp' if framing == 'rtu' else 'tcp'}:127.0.0.1:{port}"),
-        SerialSettings(),
-    )
-    try:
-        yield line
-    finally:
-        line.close()
-        server.close()
-        await server.wait_closed()
+    async with serving(serve) as port:
+        line = await open_line(
+            LineUrl.parse(f"{'rtu+tcp' if framing == 'rtu' else 'tcp'}:127.0.0.1:{port}"),
+            SerialSettings(),
+        )
+        try:
+            yield line
+        finally:
+            line.close()
 
 
 @pytest.mark.parametrize("profile_id", PROFILES)

@@ -5,8 +5,7 @@ adapters by their ids.
 import asyncio
 import ssl
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -18,6 +17,7 @@ from drivers.modbus.bus import request
 from drivers.usb import UsbError, usb_port, usb_ports
 from tests.drivers.modbus.frames import sealed
 from tests.drivers.papers import Papers, device_side, papers_in
+from tests.serving import serving
 
 # What its tests share takes long to make: one process makes it.
 pytestmark = pytest.mark.xdist_group("transports")
@@ -103,22 +103,14 @@ class Device:
                 writer.write(
                     sealed(body) if self.rtu else frame[:4] + len(body).to_bytes(2, "big") + body
                 )
-        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
-            pass
         finally:
             self.open -= 1
-            writer.close()
 
 
-@asynccontextmanager
-async def listening(device: Device, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    server = await asyncio.start_server(device.serve, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await server.wait_closed()
-        await asyncio.sleep(0.02)  # what has been closed here ends there
+def listening(
+    device: Device, tls: ssl.SSLContext | None = None
+) -> AbstractAsyncContextManager[int]:
+    return serving(device.serve, tls=tls)
 
 
 async def settle(device: Device, connections: int) -> None:
@@ -228,10 +220,8 @@ async def test_a_device_without_tls_is_told(papers: Papers) -> None:
     async def chatter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        writer.close()
 
-    async with await asyncio.start_server(chatter, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with serving(chatter) as port:
         with pytest.raises(
             LineError, match=r"TLS failed: .* — does the device speak Modbus Security"
         ):

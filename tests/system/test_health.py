@@ -15,6 +15,7 @@ import pytest
 from drivers.profile import load_profile
 from drivers.simulated.meters import ModbusTwin, modbus_tcp
 from gateway.energy.slot import KNOWN
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from gateway.cli.demo_home import Site
@@ -63,10 +64,6 @@ async def test_all_is_well_once_everything_was_heard_and_all_say_so_alike(
 
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await silent.wait()
-        writer.close()
-
-    server = await asyncio.start_server(slow, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
 
     def with_a_silent_meter(site: "Site") -> None:
         file = site.folder / "devices" / "slow.yaml"
@@ -74,7 +71,10 @@ async def test_all_is_well_once_everything_was_heard_and_all_say_so_alike(
             f"profile: eastron/sdm120\nline: tcp:127.0.0.1:{port}\ninterval: 2s\ntimeout: 8s\n"
         )
 
-    async with start_site(tmp_path / "site", prepare=with_a_silent_meter) as site:
+    async with (
+        serving(slow) as port,
+        start_site(tmp_path / "site", prepare=with_a_silent_meter) as site,
+    ):
         report = await site.until(
             lambda r: r.starting() == ["slow not heard yet"], "only one meter is awaited"
         )
@@ -95,8 +95,6 @@ async def test_all_is_well_once_everything_was_heard_and_all_say_so_alike(
         await site.until(lambda r: r.verdict == "well", "without it all is well")
         assert await healthz(site) == (200, "ok\n")
         await until_told(systemd, "all is well")
-    server.close()
-    await server.wait_closed()
 
 
 async def test_a_refused_password_shows_and_goes_when_it_is_corrected(

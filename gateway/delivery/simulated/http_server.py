@@ -10,6 +10,7 @@ from uuid import UUID
 
 from wsproto.utilities import RemoteProtocolError
 
+from drivers.net.serving import Server
 from gateway.delivery.simulated.answers import Answer, json_answer
 from gateway.delivery.simulated.behaviour import Behaviour
 from gateway.delivery.simulated.books import MAX_HISTORY
@@ -63,7 +64,7 @@ class StandInExchange(StrictExchange):
         self.host = host
         self.port = port
         self._tls = tls
-        self._server: asyncio.Server | None = None
+        self._server = Server(self.serve, tls=tls, limit=MAX_HEAD_BYTES)
         self._ticking: asyncio.Task[None] | None = None
         self._handlers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self.websockets: set[ServerWebSocket] = set()
@@ -72,20 +73,16 @@ class StandInExchange(StrictExchange):
         """What anybody may look at, by path."""
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(
-            self.serve, self.host, self.port, limit=MAX_HEAD_BYTES, ssl=self._tls
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
+        await self._server.listen(self.host, self.port)
+        self.port = self._server.port
         self._ticking = asyncio.create_task(self.tick())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None and self._ticking is not None
+        assert self._ticking is not None
         self._ticking.cancel()
-        self._server.close()
-        await self.hang_up()
+        await self._server.close()
         await asyncio.gather(self._ticking, return_exceptions=True)
-        await self._server.wait_closed()
 
     async def hang_up(self) -> None:
         """End every connection."""

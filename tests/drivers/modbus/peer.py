@@ -5,12 +5,13 @@ import contextlib
 import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, cast
 
 from drivers.line import Line, LineUrl, SerialSettings, open_line
 from tests.drivers.modbus.frames import mbap, rtu
 from tests.drivers.papers import Papers, device_side
+from tests.serving import serving
 
 GOOD = struct.pack(">HHHH", 1, 2, 3, 4)
 
@@ -34,11 +35,9 @@ class Peer:
     data: bytes = GOOD
     connections: int = 0
     answered: int = 0
-    writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        self.writers.add(writer)
         began_s = asyncio.get_running_loop().time()
         with contextlib.suppress(ConnectionError, TimeoutError):
             while True:
@@ -59,8 +58,6 @@ class Peer:
                     break
                 if self.closes_after_answer:
                     break
-        self.writers.discard(writer)
-        writer.close()
 
     def reply(self, request: bytes) -> bytes:
         if self.framing == "tcp":
@@ -95,17 +92,11 @@ class Datagrams(asyncio.DatagramProtocol):
             self.transport.sendto(self.peer.mend(reply), addr)
 
 
-@contextlib.asynccontextmanager
-async def line_server(peer: Peer, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """The port at which it listens."""
-    server = await asyncio.start_server(peer.serve, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for writer in list(peer.writers):
-            writer.close()
-        await asyncio.sleep(0.01)
+def line_server(
+    peer: Peer, tls: ssl.SSLContext | None = None
+) -> contextlib.AbstractAsyncContextManager[int]:
+    """Gives the port at which it listens."""
+    return serving(peer.serve, tls=tls)
 
 
 @contextlib.asynccontextmanager

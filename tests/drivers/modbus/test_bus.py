@@ -16,10 +16,12 @@ from pymodbus.framer import FramerRTU
 from drivers.line import BadReply, Line, LineError, LineUrl, NoReply, SerialSettings, open_line
 from drivers.modbus.bus import Refused, request
 from drivers.simulated.wire import Wire, paced_line
+from tests.drivers.arrivals import arrived
 from tests.drivers.modbus.frames import mbap, rtu
 from tests.drivers.modbus.peer import GOOD
-from tests.drivers.scripted import in_virtual_time
+from tests.drivers.scripted import ScriptedLine, in_virtual_time
 from tests.fuzz.registers import Answering
+from tests.serving import serving
 
 Answer = list[tuple[float, bytes]]
 """(seconds to wait, bytes to send), one after the other."""
@@ -91,31 +93,25 @@ async def network_meter(scheme: str = "tcp") -> AsyncIterator[tuple[ScriptedMete
     """A scripted meter behind a TCP connection, and the line to it. An empty answer closes the
     connection.
     """
-    connected: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+    connected = asyncio.Event()
     meter = ScriptedMeter(lambda _: None)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         meter.send = lambda data: writer.write(data) if data else writer.close()
-        connected.set_result(writer)
+        connected.set()
         while data := await reader.read(1000):
             meter.hear(data)
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        line = await open_line(
-            LineUrl.parse(f"{scheme}:127.0.0.1:{server.sockets[0].getsockname()[1]}"),
-            SerialSettings(),
-        )
-        writer = await connected
+    async with serving(serve) as port:
+        line = await open_line(LineUrl.parse(f"{scheme}:127.0.0.1:{port}"), SerialSettings())
         try:
+            await connected.wait()
             yield meter, line
         finally:
             line.close()
             for task in meter.tasks:
                 task.cancel()
             await asyncio.gather(*meter.tasks, return_exceptions=True)
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
 
 
 async def ask(line: Line, timeout_s: float = 5.0, **other: float) -> bytes:
@@ -282,20 +278,14 @@ def test_what_may_be_an_answer_is_checked_once_however_the_bytes_come(
     assert len(checked) <= 300 + 1  # one more to say what was wrong
 
 
-async def test_a_line_that_is_never_silent_is_not_written_to(
-    line: Line, meter: ScriptedMeter
-) -> None:
-    async def babble() -> None:
-        while True:
-            meter.send(b"noise")
-            await asyncio.sleep(0)  # in each turn of the loop, however busy the machine is
+def test_a_line_that_is_never_silent_is_not_written_to() -> None:
+    async def ask_amid_noise() -> None:
+        line = ScriptedLine()  # whoever writes to it fails
+        line.sends(asyncio.get_running_loop().time(), b"noise" * 2000)
+        with pytest.raises(BadReply, match="the line is never silent"):
+            await request(line, 2, 4, 72, 4, timeout_s=5.0)
 
-    babbler = asyncio.create_task(babble())
-    await asyncio.sleep(0.05)
-    with pytest.raises(BadReply, match="the line is never silent"):
-        await ask(line)
-    assert meter.requests == []
-    babbler.cancel()
+    in_virtual_time(ask_amid_noise)
 
 
 async def test_a_late_rtu_answer_is_never_taken_for_the_next_one(
@@ -308,14 +298,15 @@ async def test_a_late_rtu_answer_is_never_taken_for_the_next_one(
 
 
 async def test_what_arrived_between_requests_is_thrown_away(
-    line: Line, meter: ScriptedMeter
+    line: Line, wire: Wire, meter: ScriptedMeter
 ) -> None:
+    other = rtu(2, 4, 8, data=OTHER)
     meter.scripts = [
-        [(0, rtu(2, 4, 8, data=GOOD)), (0.02, rtu(2, 4, 8, data=OTHER))],
+        [(0, rtu(2, 4, 8, data=GOOD)), (0.1, other)],
         [(0, rtu(2, 4, 8, data=GOOD))],
     ]
     assert await ask(line) == GOOD
-    await asyncio.sleep(0.08)
+    await arrived(wire.gateway_end, len(other))
     assert await ask(line) == GOOD
 
 
@@ -418,9 +409,11 @@ async def test_a_tcp_answer_for_another_unit_is_a_bad_reply() -> None:
 
 async def test_a_closed_connection_is_a_line_error() -> None:
     async with network_meter() as (meter, line):
-        meter.scripts = [[(0, mbap(1, 2, 4, 8, data=GOOD)[:7]), (0, b"")]]
+        hangs_up = [(0, mbap(1, 2, 4, 8, data=GOOD)[:7]), (0, b"")]
+        meter.scripts = [hangs_up, hangs_up]
         with pytest.raises(LineError, match="the other end has closed the connection"):
             await ask(line)
+        assert len(meter.requests) == 2, "it is asked once more on another connection"
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", rtu(2, 4, 8, data=GOOD)])

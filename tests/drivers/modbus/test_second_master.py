@@ -18,6 +18,7 @@ from drivers.modbus.bus import listen, request
 from drivers.simulated.wire import paced_line
 from tests.drivers.modbus.frames import rtu
 from tests.drivers.modbus.peer import GOOD
+from tests.serving import serving
 
 OTHER = struct.pack(">HHHH", 9, 9, 9, 9)
 OURS = rtu(2, 4, 0, 72, 0, 4)
@@ -70,28 +71,22 @@ async def over_serial() -> AsyncIterator[tuple[Bus, Line]]:
 @contextlib.asynccontextmanager
 async def over_tcp() -> AsyncIterator[tuple[Bus, Line]]:
     bus = Bus(lambda _: None)
-    writers: list[asyncio.StreamWriter] = []
+    connected = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
         bus.send = writer.write
+        connected.set()
         while data := await reader.read(1000):
             bus.hear(data)
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    url = LineUrl.parse(f"rtu+tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    line = await open_line(url, SerialSettings())
-    async with asyncio.timeout(5):
-        while not writers:
-            await asyncio.sleep(0.001)
-    try:
-        yield bus, line
-    finally:
-        line.close()
-        await asyncio.gather(*bus.tasks, return_exceptions=True)
-        server.close()
-        await asyncio.sleep(0.01)
+    async with serving(serve) as port:
+        line = await open_line(LineUrl.parse(f"rtu+tcp:127.0.0.1:{port}"), SerialSettings())
+        try:
+            await connected.wait()
+            yield bus, line
+        finally:
+            line.close()
+            await asyncio.gather(*bus.tasks, return_exceptions=True)
 
 
 class Datagrams(asyncio.DatagramProtocol):
@@ -163,7 +158,8 @@ async def test_frames_between_two_questions_make_the_next_value_be_read_again(wa
         assert await once(line) == GOOD
         bus.send(THEIR_QUESTION)
         bus.send(THEIR_ANSWER)
-        await asyncio.sleep(0.05)
+        for _ in range(20):  # turns of the loop, which it takes however long each is
+            await asyncio.sleep(0.005)
         bus.scripts = [[(0.0, THEIR_ANSWER)]]  # to a question of which we heard the end only
         assert await once(line) == GOOD
         assert line.turns.overheard.strangers >= 2

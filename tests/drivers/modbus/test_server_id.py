@@ -11,6 +11,7 @@ import pytest
 from drivers.line import Line, LineUrl, SerialSettings, open_line
 from drivers.modbus.server_id import server_id
 from tests.drivers.modbus.frames import sealed
+from tests.serving import serving
 
 ASKED = bytes.fromhex("01 11 C0 2C")
 
@@ -25,29 +26,21 @@ async def answering(
 ) -> AsyncIterator[tuple[Line, list[bytes]]]:
     """A line to a device that sends these, one after the other, when it is asked."""
     asked: list[bytes] = []
-    gone = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            asked.append(await reader.readexactly(size))
-            for part in parts:
-                writer.write(part)
-                await writer.drain()
-                await asyncio.sleep(0.01)
-            await reader.read()
-        writer.close()
-        gone.set()
+        asked.append(await reader.readexactly(size))
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        await reader.read()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    line = await open_line(LineUrl.parse(f"{framing}:127.0.0.1:{port}"), SerialSettings())
-    try:
-        yield line, asked
-    finally:
-        line.close()
-        await gone.wait()
-        server.close()
-        await server.wait_closed()
+    async with serving(serve) as port:
+        line = await open_line(LineUrl.parse(f"{framing}:127.0.0.1:{port}"), SerialSettings())
+        try:
+            yield line, asked
+        finally:
+            line.close()
 
 
 WHOLE = with_checksum("01 11 05 41 02 03 04 FF")

@@ -1,11 +1,12 @@
 """A small HTTP server for tests: it answers each path with what it was given."""
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+from tests.serving import serving
 
 Answer = bytes | Callable[[str], bytes]
 """Bytes as they travel, or what makes them of the request's head."""
@@ -25,21 +26,13 @@ class HttpServer:
     port: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            self.heads.append(head)
-            answer = self.answers.get(head.split()[1], reply(b"no such page", "404 Not Found"))
-            if answer is None:
-                await reader.read()
-                return
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.heads.append(head)
+        answer = self.answers.get(head.split()[1], reply(b"no such page", "404 Not Found"))
+        if answer is None:
+            await reader.read()
+        else:
             writer.write(answer(head) if callable(answer) else answer)
-            await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # whoever asked has gone
-        finally:
-            writer.close()
-            with contextlib.suppress(ConnectionError, ssl.SSLError):
-                await writer.wait_closed()
 
 
 @asynccontextmanager
@@ -47,7 +40,5 @@ async def http_server(
     answers: dict[str, Answer | None], tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[HttpServer]:
     served = HttpServer(answers)
-    server = await asyncio.start_server(served.serve, "127.0.0.1", 0, ssl=tls)
-    async with server:
-        served.port = server.sockets[0].getsockname()[1]
+    async with serving(served.serve, tls=tls) as served.port:
         yield served

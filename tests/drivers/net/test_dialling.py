@@ -19,6 +19,7 @@ from drivers.line import LineError, LineUrl, SerialSettings, open_any_line
 from drivers.net.dialling import DELAY_S, dial, taking_turns
 from drivers.net.http import HttpClient, NoConnection
 from drivers.net.mqtt import Broker, MqttConnection
+from tests.serving import hang_up, serving
 
 HOST = "two-ways.example"
 HOLE, ALIVE = "127.0.0.2", "127.0.0.1"
@@ -60,19 +61,13 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @asynccontextmanager
 async def answering(port: int, answer: bytes = b"") -> AsyncIterator[None]:
-    over: list[asyncio.StreamWriter] = []
-
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        over.append(writer)
         await reader.read(1000)
         writer.write(answer)
-        await writer.drain()
+        await reader.read()
 
-    async with await asyncio.start_server(serve, ALIVE, port):
+    async with serving(serve, ALIVE, port):
         yield
-        for writer in over:
-            writer.transport.abort()
-        await asyncio.sleep(0.01)
 
 
 async def test_an_address_that_leads_nowhere_costs_a_moment(
@@ -117,9 +112,7 @@ async def test_the_callers_deadline_ends_all_attempts(
 @pytest.mark.filterwarnings("error::ResourceWarning")
 async def test_nothing_stays_open_whenever_the_deadline_comes() -> None:
     """The moment in which the connection comes about is hit by one of many deadlines."""
-    server = await asyncio.start_server(lambda _, writer: writer.close(), ALIVE, 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    async with serving(hang_up, ALIVE) as port:
         for turns in range(40):
             task = asyncio.create_task(dial(ALIVE, port))
             for _ in range(turns % 8):
@@ -129,9 +122,8 @@ async def test_nothing_stays_open_whenever_the_deadline_comes() -> None:
             if isinstance(result, socket.socket):
                 result.close()
             await asyncio.sleep(0)
-        await asyncio.sleep(0.01)
-        del task, result
-        gc.collect()
+    del task, result
+    gc.collect()
 
 
 async def test_lines_brokers_and_servers_find_the_address_that_answers(

@@ -13,6 +13,7 @@ import pytest
 from drivers.net.http import HttpClient, NoConnection, TooLate, authorization
 from drivers.net.http_connection import MAX_REPLY_BYTES, HttpReply
 from tests.drivers.net.http_server import http_server, reply
+from tests.serving import serving
 
 
 async def asked(
@@ -90,11 +91,8 @@ async def test_nobody_there_says_why() -> None:
 async def test_a_server_that_does_not_speak_tls_says_so() -> None:
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(b"plain words", "400 Bad Request"))
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    async with serving(serve) as port:
         with pytest.raises(NoConnection, match=r"https://localhost:\d+ cannot be reached: .*SSL"):
             await asked(f"https://localhost:{port}")
 
@@ -110,11 +108,9 @@ async def test_a_server_that_says_nothing_and_never_did_may_speak_tls(resets: bo
         elif resets:
             at_once = struct.pack("ii", 1, 0)
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        client = HttpClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with serving(serve) as port:
+        client = HttpClient(f"http://127.0.0.1:{port}")
         with pytest.raises(NoConnection, match=r"does it speak TLS there \(https://\)\?"):
             await client.request("GET", "/", 20.0)
         assert (await client.request("GET", "/", 20.0)).body == b"{}"
@@ -131,15 +127,11 @@ async def test_a_connection_may_be_kept_for_the_next_request() -> None:
         with contextlib.suppress(asyncio.IncompleteReadError):
             while await reader.readuntil(b"\r\n\r\n"):
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-        writer.close()
-        await writer.wait_closed()
         ended.append(True)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with serving(serve) as port:
         for keepalive_s, expected in ((30.0, 1), (0.0, 3)):
-            client = HttpClient(url, keepalive_s=keepalive_s)
+            client = HttpClient(f"http://127.0.0.1:{port}", keepalive_s=keepalive_s)
             ended.clear()
             for _ in range(3):
                 assert (await client.request("GET", "/", 20.0)).body == b"{}"

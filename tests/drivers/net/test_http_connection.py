@@ -3,7 +3,6 @@ lost, and what never ends.
 """
 
 import asyncio
-import contextlib
 import gzip
 import ssl
 import tracemalloc
@@ -17,6 +16,7 @@ import pytest
 from drivers.net.http import HttpClient, NoConnection, TooLate, authorities
 from drivers.net.http_connection import MAX_HEAD_BYTES, MAX_REPLY_BYTES
 from drivers.net.http_wire import Wire
+from tests.serving import serving
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -48,17 +48,12 @@ class Server:
             pass  # whoever asked has gone
         finally:
             self.ended += 1
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
 
 
 @asynccontextmanager
-async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+async def started(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     server = Server(answer)
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
-    async with listening:
-        server.port = listening.sockets[0].getsockname()[1]
+    async with serving(server.serve, tls=tls) as server.port:
         yield server
 
 
@@ -84,7 +79,7 @@ def saying(data: bytes, *, then_close: bool = False) -> Answer:
 
 
 async def test_a_request_travels_as_it_should() -> None:
-    async with serving(saying(OK)) as server, client_of(server) as client:
+    async with started(saying(OK)) as server, client_of(server) as client:
         await client.request("POST", "a b/ü?q=1&r=ö", 20.0, content=b'{"x": 1}')
     first, *rest = server.heads[0].decode("ascii").split("\r\n")
     assert first == "POST /a%20b/%C3%BC?q=1&r=%C3%B6 HTTP/1.1"
@@ -99,7 +94,7 @@ async def test_a_connection_with_tls_takes_little_memory(certificate: tuple[Path
     context.load_cert_chain(*certificate)
     trusted = ssl.create_default_context(cafile=certificate[0])
     count = 5
-    async with serving(saying(OK), context) as server:
+    async with started(saying(OK), context) as server:
         tracemalloc.start()
         try:
             wires = [await Wire.connect("localhost", server.port, trusted) for _ in range(count)]
@@ -117,7 +112,7 @@ async def test_tls_is_verified_and_its_connection_kept(certificate: tuple[Path, 
     trusted = ssl.create_default_context(cafile=certificate[0])
 
     big = b"x" * 300_000
-    async with serving(saying(OK), context) as server:
+    async with started(saying(OK), context) as server:
         async with client_of(server, tls=trusted) as client:
             for _ in range(3):
                 assert (await client.request("POST", "/", 20.0, content=big)).body == b"{}"
@@ -140,7 +135,10 @@ async def test_tls_is_verified_and_its_connection_kept(certificate: tuple[Path, 
     ],
 )
 async def test_bodies_end_as_their_heads_say(raw: bytes, body: bytes, kept: bool) -> None:
-    async with serving(saying(b"HTTP/1.1 200 OK\r\n" + raw)) as server, client_of(server) as client:
+    async with (
+        started(saying(b"HTTP/1.1 200 OK\r\n" + raw)) as server,
+        client_of(server) as client,
+    ):
         for _ in range(2):
             assert (await client.request("GET", "/", 20.0)).body == body
         assert server.connections == (1 if kept else 2)
@@ -149,7 +147,7 @@ async def test_bodies_end_as_their_heads_say(raw: bytes, body: bytes, kept: bool
 async def test_a_body_may_end_with_the_connection_and_an_interim_reply_is_none() -> None:
     raw = b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.0 200 OK\r\nA: 1\r\nA: 2\r\n\r\nall of it"
     async with (
-        serving(saying(raw, then_close=True)) as server,
+        started(saying(raw, then_close=True)) as server,
         client_of(server) as client,
     ):
         reply = await client.request("GET", "/", 20.0)
@@ -176,7 +174,7 @@ async def test_a_reply_that_breaks_off_is_none_and_the_next_one_is_right(raw: by
             said.pop(0)
             writer.close()
 
-    async with serving(answer) as server, client_of(server) as client:
+    async with started(answer) as server, client_of(server) as client:
         with pytest.raises(NoConnection, match=r"cannot be reached: ."):
             await client.request("GET", "/", 20.0)
         assert (await client.request("GET", "/", 20.0)).body == b"{}"
@@ -189,7 +187,7 @@ async def test_a_connection_that_is_reset_says_so() -> None:
         await asyncio.sleep(0.01)
         writer.transport.abort()
 
-    async with serving(answer) as server, client_of(server) as client:
+    async with started(answer) as server, client_of(server) as client:
         with pytest.raises(NoConnection, match=r"reset by peer|peer closed connection"):
             await client.request("GET", "/", 20.0)
 
@@ -200,7 +198,7 @@ async def test_a_server_that_closed_a_kept_connection_is_called_again() -> None:
         await writer.drain()
         writer.close()
 
-    async with serving(answer) as server, client_of(server) as client:
+    async with started(answer) as server, client_of(server) as client:
         for n in range(3):
             assert (await client.request("GET", "/", 20.0)).body == b"{}"
             async with asyncio.timeout(20):
@@ -211,7 +209,7 @@ async def test_a_server_that_closed_a_kept_connection_is_called_again() -> None:
 
 
 async def test_an_idle_connection_is_closed_by_itself() -> None:
-    async with serving(saying(OK)) as server, client_of(server, keepalive_s=0.05) as client:
+    async with started(saying(OK)) as server, client_of(server, keepalive_s=0.05) as client:
         await client.request("GET", "/", 20.0)
         async with asyncio.timeout(20):
             while not server.ended:
@@ -229,7 +227,7 @@ async def test_what_drips_ends_at_the_deadline_and_with_it_the_connection(begin:
             await writer.drain()
             await asyncio.sleep(0.01)
 
-    async with serving(answer) as server, client_of(server) as client:
+    async with started(answer) as server, client_of(server) as client:
         with pytest.raises(TooLate, match=r"did not answer within 0\.2 s"):
             await client.request("GET", "/", 0.2)
         async with asyncio.timeout(20):
@@ -238,27 +236,19 @@ async def test_what_drips_ends_at_the_deadline_and_with_it_the_connection(begin:
 
 
 async def test_a_server_that_takes_nothing_ends_at_the_deadline() -> None:
-    done = asyncio.Event()
+    async def deaf(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
 
-    async def deaf(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await done.wait()
-        writer.transport.abort()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-
-    listening = await asyncio.start_server(deaf, "127.0.0.1", 0)
-    async with listening:
-        client = HttpClient(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+    async with serving(deaf) as port:
+        client = HttpClient(f"http://127.0.0.1:{port}")
         with pytest.raises(TooLate):
             await client.request("POST", "/", 0.2, content=b"x" * 8_000_000)
         await client.aclose()
-        done.set()
-        await asyncio.sleep(0.05)
 
 
 async def test_a_head_without_end_is_refused() -> None:
     endless = b"HTTP/1.1 200 OK\r\nX: " + b"y" * (3 * MAX_HEAD_BYTES)
-    async with serving(saying(endless)) as server, client_of(server) as client:
+    async with started(saying(endless)) as server, client_of(server) as client:
         with pytest.raises(NoConnection, match="too"):
             await client.request("GET", "/", 20.0)
 
@@ -270,7 +260,7 @@ async def test_a_body_without_end_is_cut_and_its_connection_dropped() -> None:
             writer.write(b"1000\r\n" + b"x" * 4096 + b"\r\n")
             await writer.drain()
 
-    async with serving(answer) as server, client_of(server) as client:
+    async with started(answer) as server, client_of(server) as client:
         reply = await client.request("GET", "/", 20.0)
         assert (len(reply.body), reply.complete) == (MAX_REPLY_BYTES, False)
         async with asyncio.timeout(20):
@@ -287,7 +277,7 @@ async def test_replies_that_say_wait_for_ever_are_not_waited_for(flood: bytes) -
             writer.write(flood * 1000)
             await writer.drain()
 
-    async with serving(answer) as server, client_of(server) as client:
+    async with started(answer) as server, client_of(server) as client:
         with pytest.raises(NoConnection, match="for ever"):
             await client.request("GET", "/", 20.0)
 
@@ -303,7 +293,7 @@ async def test_a_body_in_tiny_parts_leaves_the_others_their_turn() -> None:
             await asyncio.sleep(0)
             turns += 1
 
-    async with serving(saying(flood)) as server, client_of(server) as client:
+    async with started(saying(flood)) as server, client_of(server) as client:
         counting = asyncio.create_task(count())
         reply = await client.request("GET", "/", 20.0)
         counting.cancel()
@@ -321,14 +311,17 @@ async def test_what_is_packed_though_nobody_asked_is_read_within_bounds(coding: 
         packed = pack(body)
         head = "HTTP/1.1 200 OK\r\n"
         head += f"Content-Encoding: {coding}\r\nContent-Length: {len(packed)}\r\n\r\n"
-        async with serving(saying(head.encode() + packed)) as server, client_of(server) as client:
+        async with (
+            started(saying(head.encode() + packed)) as server,
+            client_of(server) as client,
+        ):
             reply = await client.request("GET", "/", 20.0)
             assert (reply.body, reply.complete) == expected
 
 
 async def test_a_coding_that_is_not_known_is_named() -> None:
     packed = b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\nxx"
-    async with serving(saying(packed)) as server, client_of(server) as client:
+    async with started(saying(packed)) as server, client_of(server) as client:
         with pytest.raises(NoConnection, match=r"answered 200 .*'br' is not known.*proxy"):
             await client.request("GET", "/", 20.0)
 
@@ -338,7 +331,7 @@ async def test_a_server_that_speaks_tls_to_plain_words_is_named(
 ) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*certificate)
-    async with serving(saying(OK), context) as server:
+    async with started(saying(OK), context) as server:
         client = HttpClient(f"http://127.0.0.1:{server.port}")
         with pytest.raises(NoConnection, match=r"speaks? TLS (on this port|there)"):
             await client.request("GET", "/", 20.0)
@@ -346,14 +339,14 @@ async def test_a_server_that_speaks_tls_to_plain_words_is_named(
 
 
 async def test_requests_take_turns() -> None:
-    async with serving(saying(OK)) as server, client_of(server) as client:
+    async with started(saying(OK)) as server, client_of(server) as client:
         replies = await asyncio.gather(*(client.request("GET", "/", 20.0) for _ in range(5)))
         assert [reply.body for reply in replies] == [b"{}"] * 5
         assert server.connections == 1
 
 
 async def test_a_header_that_would_be_two_is_not_sent() -> None:
-    async with serving(saying(OK)) as server, client_of(server) as client:
+    async with started(saying(OK)) as server, client_of(server) as client:
         with pytest.raises(NoConnection) as refused:
             await client.request(
                 "GET", "/", 20.0, headers={"A": "b\r\nC: geheim"}, secrets=("geheim",)

@@ -5,13 +5,14 @@ as what it is and not as a fault of the server.
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from drivers.net.http import HttpClient, HttpError, NoConnection, TooLate
 from tests.drivers.net.http_server import http_server, reply
+from tests.serving import serving
 
 Certificate = tuple[Path, Path]
 
@@ -23,34 +24,31 @@ class ConnectProxy:
         self._instead = instead
         self._login = login
         self.heads: list[bytes] = []
-        self.tasks: list[asyncio.Task[object] | None] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.tasks.append(asyncio.current_task())
-        with suppress(OSError, EOFError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            self.heads.append(head)
-            if self._instead is None:
-                await reader.read()
-            elif self._instead:
-                writer.write(self._instead)
-            elif self._login not in head:
-                writer.write(b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n")
-            else:
-                await self._pass(head, reader, writer)
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.heads.append(head)
+        if self._instead is None:
+            await reader.read()
+        elif self._instead:
+            writer.write(self._instead)
+        elif self._login not in head:
+            writer.write(b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n")
+        else:
+            await self._pass(head, reader, writer)
 
     async def _pass(
         self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         host, _, port = head.split()[1].decode().rpartition(":")
         theirs, ours = await asyncio.open_connection(host, int(port))
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await asyncio.gather(_pump(reader, ours), _pump(theirs, writer))
-        with suppress(OSError):
-            await ours.wait_closed()
+        try:
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            await asyncio.gather(_pump(reader, ours), _pump(theirs, writer))
+        finally:
+            ours.transport.abort()
+            with suppress(OSError):
+                await ours.wait_closed()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,13 +58,10 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.close()
 
 
-@asynccontextmanager
-async def proxy(proxy: ConnectProxy, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=tls)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-        if tasks := list(filter(None, proxy.tasks)):
-            await asyncio.wait(tasks, timeout=20)
+def proxy(
+    proxy: ConnectProxy, tls: ssl.SSLContext | None = None
+) -> AbstractAsyncContextManager[int]:
+    return serving(proxy.serve, tls=tls)
 
 
 def serving_tls(certificate: Certificate) -> ssl.SSLContext:

@@ -14,6 +14,7 @@ from wsproto.events import AcceptConnection, BytesMessage, Ping, Pong, Request, 
 from drivers.net import websocket
 from drivers.net.http import HttpClient, NoConnection, TooLate, Unspoken
 from drivers.net.websocket import HandshakeRefused, WebSocket, WebsocketClosed
+from tests.serving import serving
 
 Talk = Callable[[WSConnection, asyncio.StreamWriter], None]
 
@@ -22,14 +23,11 @@ Talk = Callable[[WSConnection, asyncio.StreamWriter], None]
 async def server(talk: Talk, raw: bytes = b"") -> AsyncIterator[tuple[HttpClient, list[object]]]:
     """Shakes hands and talks; or answers `raw`. What the client says is noted."""
     heard: list[object] = []
-    writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
         head = await reader.readuntil(b"\r\n\r\n")
         if raw:
             writer.write(raw)
-            writer.close()
             return
         protocol = WSConnection(ConnectionType.SERVER)
         protocol.receive_data(head)
@@ -41,19 +39,13 @@ async def server(talk: Talk, raw: bytes = b"") -> AsyncIterator[tuple[HttpClient
         while data := await reader.read(65536):
             protocol.receive_data(data)
             heard.extend(protocol.events())
-        writer.close()
 
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
-    client = HttpClient(f"http://127.0.0.1:{port}")
-    try:
-        yield client, heard
-    finally:
-        listening.close()
-        await client.aclose()
-        for writer in writers:
-            writer.transport.abort()
-        await asyncio.sleep(0)
+    async with serving(serve) as port:
+        client = HttpClient(f"http://127.0.0.1:{port}")
+        try:
+            yield client, heard
+        finally:
+            await client.aclose()
 
 
 async def opened(client: HttpClient, max_bytes: int = 1000) -> WebSocket:
@@ -72,7 +64,9 @@ async def test_messages_come_whole_binary_or_text_and_in_their_order() -> None:
     async with server(talk) as (client, heard):
         ws = await opened(client)
         assert [await ws.receive() for _ in range(3)] == [b"one", b"two", "drei €".encode()]
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(20):
+            while len(heard) < 2:
+                await asyncio.sleep(0.001)
         request, pong = heard
         assert isinstance(request, Request) and request.target == "/a/b/"
         assert (b"authorization", b"JWT abc") in [(n.lower(), v) for n, v in request.extra_headers]

@@ -22,6 +22,7 @@ from tests.drivers.p1.telegrams.encrypted import (
 )
 from tests.drivers.p1.telegrams.written import Written, sealed, written
 from tests.drivers.scripted import ScriptedLine, in_virtual_time
+from tests.serving import serving
 
 PLAIN = {each.name: each for each in written()}
 LUXEMBOURG, AUSTRIA, DSMR5 = PLAIN["luxembourg"], PLAIN["austria"], PLAIN["dsmr5"]
@@ -247,16 +248,10 @@ async def test_telegrams_over_tcp_come_in_any_pieces(name: str) -> None:
     data = PLAIN[name].data if name == "hungary" else envelope(PLAIN[name].data)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await _send(writer.write, [data[:1], data[1:100], data[100:] + data[:200], data[200:]])
-        finally:
-            writer.close()
+        await _send(writer.write, [data[:1], data[1:100], data[100:] + data[:200], data[200:]])
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        line = await open_line(
-            LineUrl.parse(f"tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}"), SerialSettings()
-        )
+    async with serving(serve) as port:
+        line = await open_line(LineUrl.parse(f"tcp:127.0.0.1:{port}"), SerialSettings())
         try:
             driver = open_driver(line, "p1/auto")
             for _ in range(2):

@@ -15,6 +15,7 @@ from drivers.simulated.sml import Entry, kermit, telegram, transport
 from drivers.simulated.wire import Wire, paced_line
 from drivers.sml.driver import SmlDriver
 from tests.drivers.scripted import ScriptedLine, in_virtual_time
+from tests.serving import serving
 
 AUTO, NO_PIN, DVS74 = (load_profile(name) for name in ("sml/auto", "sml/no_pin", "dzg/dvs74"))
 CHAR_S = 10 / 9600
@@ -285,26 +286,17 @@ async def test_an_unplugged_port_is_an_error_of_the_line() -> None:
 
 
 async def test_telegrams_through_a_serial_server_become_readings() -> None:
-    ended = asyncio.Event()
-
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for size in (3, 40, 500):
             writer.write(push()[:size])
             await asyncio.sleep(0.01)
         writer.write(push(77))
         await reader.read()  # until the driver's side hangs up
-        writer.close()
-        ended.set()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    line = await open_line(
-        LineUrl.parse(f"rtu+tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}"), SerialSettings()
-    )
-    try:
-        reading = await open_driver(line, timeout_s=20).read(0.0)
-        assert reading.values["energy_import_wh"] in (7.7, 12345.6)
-    finally:
-        line.close()
-        server.close()
-        await ended.wait()
-        await server.wait_closed()
+    async with serving(serve) as port:
+        line = await open_line(LineUrl.parse(f"rtu+tcp:127.0.0.1:{port}"), SerialSettings())
+        try:
+            reading = await open_driver(line, timeout_s=20).read(0.0)
+            assert reading.values["energy_import_wh"] in (7.7, 12345.6)
+        finally:
+            line.close()

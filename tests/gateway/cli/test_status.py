@@ -14,6 +14,7 @@ from gateway.monitoring.server import StatusServer
 from gateway.site.page_access import ListenHost
 from gateway.site.settings import StatusSettings
 from tests.gateway.monitoring.told_forecasts import with_forecasts
+from tests.serving import serving
 
 
 async def asked(report: Report, *options: str) -> int | None:
@@ -136,10 +137,9 @@ async def test_another_server_is_not_taken_for_the_gateway(
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.0 200 OK\r\n\r\n<html>router</html>")
-        writer.close()
 
-    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with serving(speak) as port:
+        url = f"http://127.0.0.1:{port}"
         assert await asyncio.to_thread(main, ["status", "--url", url]) == 2
     assert "not as this version of the gateway" in capsys.readouterr().err
 

@@ -22,6 +22,7 @@ from gateway.collect.collector import Collector
 from gateway.site.devices import Device
 from gateway.timing.clock import Clock
 from tests.drivers.modbus.frames import sealed
+from tests.serving import serving
 
 SDM120 = load_profile("eastron/sdm120")
 SLOT_S = 2
@@ -213,19 +214,17 @@ async def test_a_device_for_one_client_is_left_alone_between_two_rounds() -> Non
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         units: list[int] = []
         rounds.append(units)
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while frame := await reader.readexactly(12):
-                units.append(frame[6])
-                count = frame[11]
-                body = (
-                    bytes((frame[6], frame[7], 2 * count))
-                    + (struct.pack(">f", 1.0) * count)[: 2 * count]
-                )
-                writer.write(frame[:4] + len(body).to_bytes(2, "big") + body)
-        writer.close()
+        while frame := await reader.readexactly(12):
+            units.append(frame[6])
+            count = frame[11]
+            body = (
+                bytes((frame[6], frame[7], 2 * count))
+                + (struct.pack(">f", 1.0) * count)[: 2 * count]
+            )
+            writer.write(frame[:4] + len(body).to_bytes(2, "big") + body)
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        url = LineUrl.parse(f"tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}?connect=cycle")
+    async with serving(serve) as port:
+        url = LineUrl.parse(f"tcp:127.0.0.1:{port}?connect=cycle")
         async with running(
             [device("a", 1, "/dev/none", line=url), device("b", 2, "/dev/none", line=url)]
         ):
@@ -234,7 +233,6 @@ async def test_a_device_for_one_client_is_left_alone_between_two_rounds() -> Non
             async with asyncio.timeout(30):
                 while len(rounds) < 3:
                     await asyncio.sleep(0.05)
-        await asyncio.sleep(0.05)
     assert all(set(units) == {1, 2} for units in rounds[:-1]), (
         "both meters of a round on one connection"
     )

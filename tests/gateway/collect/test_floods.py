@@ -14,6 +14,7 @@ from drivers.sample import Sample
 from gateway.collect.collector import Collector
 from gateway.site.devices import Device
 from gateway.timing.clock import Clock
+from tests.serving import serving
 
 STRANGE = b"\x00\x00\x00\x00\x00\x05\x01\x03\x02\x00\x00"
 
@@ -26,19 +27,17 @@ async def test_it_is_said_once_and_the_waits_grow_though_it_answers_in_between(
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connected_s.append(asyncio.get_running_loop().time())
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            for _ in range(4):
-                question = await reader.readexactly(12)
-                count = struct.unpack(">H", question[10:])[0]
-                body = question[6:8] + bytes((2 * count,)) + bytes(2 * count)
-                writer.write(question[:4] + len(body).to_bytes(2, "big") + body)
-            while True:
-                writer.write(STRANGE * 1000)
-                await writer.drain()
-        writer.close()
+        for _ in range(4):
+            question = await reader.readexactly(12)
+            count = struct.unpack(">H", question[10:])[0]
+            body = question[6:8] + bytes((2 * count,)) + bytes(2 * count)
+            writer.write(question[:4] + len(body).to_bytes(2, "big") + body)
+        while True:
+            writer.write(STRANGE * 1000)
+            await writer.drain()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        url = LineUrl.parse(f"tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with serving(serve) as port:
+        url = LineUrl.parse(f"tcp:127.0.0.1:{port}")
         device = Device(
             name="meter",
             file="devices/meter.yaml",

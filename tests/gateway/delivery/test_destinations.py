@@ -31,6 +31,7 @@ from gateway.store.buffer import Buffer, Limits
 from gateway.store.opening import open_buffer
 from gateway.store.rows import Closing
 from tests.gateway.delivery.rig import NETWORK, SLOT, T0, A, AtTheSeam, B, until, virtual
+from tests.serving import serving
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 GRID = SeriesKey("grid", "import")
@@ -262,23 +263,14 @@ class LinesServer:
         self.got: list[dict[str, Any]] = []
         self.answers: list[dict[str, Any] | None] = []
         """What it says to the next lines; None: nothing. After these all is well."""
-        self._writers: list[asyncio.StreamWriter] = []
         self.port = 0
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["LinesServer"]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
+        async with serving(self._serve, port=self.port) as self.port:
             yield self
-        finally:
-            server.close()
-            for writer in self._writers:
-                writer.close()
-            await server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
         while line := await reader.readline():
             said = json.loads(line)
             self.got.append(said)
@@ -286,7 +278,6 @@ class LinesServer:
             await asyncio.sleep(0.05)
             if answer is not None:
                 writer.write(json.dumps({"id": said["id"], **answer}).encode() + b"\n")
-        writer.close()
 
 
 @asynccontextmanager

@@ -3,7 +3,6 @@ included.
 """
 
 import asyncio
-import contextlib
 import logging
 import sys
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from tests.gateway.delivery.mosquitto import (
     state,
 )
 from tests.gateway.monitoring.told_forecasts import with_forecasts
+from tests.serving import serving
 
 
 def a_slot() -> Slot:
@@ -345,12 +345,10 @@ async def test_a_broker_that_is_none_is_survived(answer: bytes) -> None:
         writer.write(answer)
         await writer.drain()
         writer.write_eof()
-        with contextlib.suppress(ConnectionError):
-            await reader.read()
-        writer.close()
+        await reader.read()
 
-    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
-        publisher = a_publisher(settings(server.sockets[0].getsockname()[1]))
+    async with serving(speak) as port:
+        publisher = a_publisher(settings(port))
         async with running(publisher) as task:
             await state(publisher, "retrying")
             assert not task.done()

@@ -3,7 +3,6 @@ arrives, and the log says what is wrong, once.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from tests.gateway.delivery.mosquitto import (
     settings,
     state,
 )
+from tests.serving import serving
 
 ONLINE, GRID = "meter-gateway/home-12/status/online", "meter-gateway/home-12/sample/grid"
 CONNACK = b"\x20\x02\x00\x00"
@@ -105,10 +105,9 @@ async def test_a_broker_that_says_so_is_believed_at_once() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.write(b"\x20\x03\x00\x00\x00" + b"\xe0\x02\x8e\x00")
-        writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        publisher = a_publisher(settings(server.sockets[0].getsockname()[1]))
+    async with serving(serve) as port:
+        publisher = a_publisher(settings(port))
         async with running(publisher):
             await until(publisher, lambda p: "Session taken over" in p.snapshot().last_error)
             assert "the client id meter-gateway-home-12?" in publisher.snapshot().last_error
@@ -118,10 +117,9 @@ async def test_what_is_explained_is_not_blamed_on_a_second_client() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.write(b"\x20\x03\x00\x00\x00" + b"\x40\x02\x00\x77" * 100)
-        writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        publisher = a_publisher(settings(server.sockets[0].getsockname()[1]))
+    async with serving(serve) as port:
+        publisher = a_publisher(settings(port))
         async with running(publisher):
             await until(publisher, lambda p: p.snapshot().errors >= 3)
             assert "never asked for (PUBACK)" in publisher.snapshot().last_error
@@ -151,22 +149,20 @@ async def old_broker(
                 return head + await reader.readexactly(size)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            connects.append(await packet(reader))
-            if connects[-1][7] == 4:
-                writer.write(CONNACK)
-                while len(data := await packet(reader)) <= limit:
-                    taken.append(data)
-                    is_heard = len(connects) - 1 > deaf or b"/online" in data  # one was MQTT 5
-                    if data[0] >> 4 == 3 and is_heard:
-                        at = 3 + int.from_bytes(data[1:3], "big")
-                        writer.write(b"\x40\x02" + data[at : at + 2])
-                    if kicks and len(taken) % 2 == 0:
-                        break
-        writer.close()
+        connects.append(await packet(reader))
+        if connects[-1][7] == 4:
+            writer.write(CONNACK)
+            while len(data := await packet(reader)) <= limit:
+                taken.append(data)
+                is_heard = len(connects) - 1 > deaf or b"/online" in data  # one was MQTT 5
+                if data[0] >> 4 == 3 and is_heard:
+                    at = 3 + int.from_bytes(data[1:3], "big")
+                    writer.write(b"\x40\x02" + data[at : at + 2])
+                if kicks and len(taken) % 2 == 0:
+                    break
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield server.sockets[0].getsockname()[1], connects, taken
+    async with serving(serve) as port:
+        yield port, connects, taken
 
 
 async def test_what_twice_ends_a_connection_is_left_out_by_name(

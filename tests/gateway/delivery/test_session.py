@@ -32,6 +32,7 @@ from gateway.delivery.simulated.exchange import LOGIN
 from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.outbox.http_replies import refusal
 from gateway.site.credentials import ConfigError, Credentials
+from tests.serving import serving
 
 NETWORK = UUID("8a2c0f5e-93a1-4a5e-b5f5-0c7f2f1d3f10")
 ASSET = UUID("26090dea-0000-4000-8000-000000000001")
@@ -51,18 +52,11 @@ async def server_saying(raw: bytes | Callable[[bytes], bytes]) -> AsyncIterator[
     """A server that answers every request with these bytes and closes; its URL."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            writer.write(raw if isinstance(raw, bytes) else raw(head))
-            await writer.drain()
-            writer.close()
-            await writer.wait_closed()
-        except (OSError, EOFError):
-            writer.close()
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(raw if isinstance(raw, bytes) else raw(head))
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with serving(answer) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def http(status: str, body: bytes, *headers: str) -> bytes:
@@ -379,12 +373,9 @@ async def test_a_certificate_that_nobody_signed_is_refused(
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         raise AssertionError("no request may get this far")
 
-    server = await asyncio.start_server(never, "127.0.0.1", 0, ssl=context)
     async with (
-        server,
-        Session(
-            f"https://localhost:{server.sockets[0].getsockname()[1]}", lambda: RIGHT, 5
-        ) as session,
+        serving(never, tls=context) as port,
+        Session(f"https://localhost:{port}", lambda: RIGHT, 5) as session,
     ):
         with pytest.raises(Unreachable, match="certificate is not valid"):
             await session.post(PATH, BODY)

@@ -3,7 +3,6 @@ value; a broker that deals nothing out: waited for or refused, and nothing is lo
 """
 
 import asyncio
-import contextlib
 import time
 from dataclasses import replace
 
@@ -21,6 +20,7 @@ from tests.gateway.delivery.mosquitto import Broker
 from tests.gateway.fleet.homes import SLOT_S, Home, asset_of, collecting, stored, until
 from tests.gateway.fleet.postgres import Postgres
 from tests.gateway.fleet.test_collector import add_sites
+from tests.serving import serving
 
 pytestmark = pytest.mark.xdist_group("postgres")
 
@@ -147,30 +147,19 @@ async def test_a_broker_that_grants_and_stays_silent_is_found_out() -> None:
     """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while head := await reader.readexactly(2):
-                body = await reader.readexactly(head[1])
-                match head[0] >> 4:
-                    case 1:
-                        writer.write(b"\x20\x02\x00\x00")
-                    case 8:
-                        writer.write(b"\x90\x03" + body[:2] + b"\x01")
-                    case 3:
-                        length = int.from_bytes(body[:2], "big")
-                        writer.write(b"\x40\x02" + body[2 + length : 4 + length])
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-        ended.set()
+        while head := await reader.readexactly(2):
+            body = await reader.readexactly(head[1])
+            match head[0] >> 4:
+                case 1:
+                    writer.write(b"\x20\x02\x00\x00")
+                case 8:
+                    writer.write(b"\x90\x03" + body[:2] + b"\x01")
+                case 3:
+                    length = int.from_bytes(body[:2], "big")
+                    writer.write(b"\x40\x02" + body[2 + length : 4 + length])
 
-    ended = asyncio.Event()
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    try:
+    async with serving(serve) as port:
         assert not await deals_out(Address("127.0.0.1", port, client_id="probe"), "mg", 1.0)
-        await ended.wait()
-    finally:
-        server.close()
 
 
 async def test_a_message_is_answered_or_kept_before_anything_is_written(

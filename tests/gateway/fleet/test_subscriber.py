@@ -8,6 +8,7 @@ import pytest
 
 from drivers.net.mqtt import Broker, BrokerRefused, NotAsBroker
 from gateway.fleet.subscriber import NotGranted, Subscriber
+from tests.serving import serving
 
 CONNACK = b"\x20\x02\x00\x00"
 SUBACK = b"\x90\x03\x00\x01\x01"
@@ -29,35 +30,22 @@ async def broker(
 ) -> AsyncIterator[tuple[Broker, bytearray]]:
     """It answers with these bytes, in pieces, and notes what it hears after the subscription."""
     heard = bytearray()
-    tasks: list[asyncio.Task[None]] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.append(task)
-        with contextlib.suppress(ConnectionError):
-            await reader.read(1000)
-            writer.write(welcome)
-            await reader.read(1000)
-            data = granted + then
-            for at in range(0, len(data), piece):
-                writer.write(data[at : at + piece])
-                await writer.drain()
-                if piece < 100:
-                    await asyncio.sleep(0)
-            while data := await reader.read(1000):
-                heard.extend(data)
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
+        await reader.read(1000)
+        writer.write(welcome)
+        await reader.read(1000)
+        data = granted + then
+        for at in range(0, len(data), piece):
+            writer.write(data[at : at + piece])
+            await writer.drain()
+            if piece < 100:
+                await asyncio.sleep(0)
+        while data := await reader.read(1000):
+            heard.extend(data)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield Broker("127.0.0.1", server.sockets[0].getsockname()[1], client_id="c"), heard
-    finally:
-        server.close()
-        async with asyncio.timeout(30):
-            await asyncio.gather(*tasks)
+    async with serving(serve) as port:
+        yield Broker("127.0.0.1", port, client_id="c"), heard
 
 
 async def connect(at: Broker, came: list[tuple[str, bytes]]) -> Subscriber:

@@ -3,31 +3,29 @@
 import asyncio
 import contextlib
 
+from drivers.net.serving import Server
+
 
 class WireCutter:
     """Carries TCP from a port of its own to another one of this machine."""
 
     def __init__(self, to_port: int) -> None:
         self._to_port = to_port
-        self._server: asyncio.Server | None = None
+        self._server = Server(self._carry)
         self._ends: set[asyncio.StreamWriter] = set()
-        self._carrying: set[asyncio.Task[None]] = set()
         self._is_cut = False
         self.cuts = 0
         """Connections that were cut."""
 
     async def open(self) -> int:
         """Its port."""
-        self._server = await asyncio.start_server(self._take, "127.0.0.1", 0)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        await self._server.listen("127.0.0.1", 0)
+        return self._server.port
 
     async def close(self) -> None:
         """Everything is cut, for good."""
         self.cut()
-        if self._server is not None:
-            self._server.close()
-        await asyncio.gather(*self._carrying)
+        await self._server.close()
 
     def cut(self) -> None:
         """What is under way is lost, and nobody gets through."""
@@ -40,35 +38,31 @@ class WireCutter:
         """Connections get through again."""
         self._is_cut = False
 
-    def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._carry(reader, writer))
-        self._carrying.add(task)
-        task.add_done_callback(self._carrying.discard)
-
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._is_cut:
-            writer.transport.abort()
             return
         try:
             there, answer = await asyncio.open_connection("127.0.0.1", self._to_port)
         except OSError:
-            writer.transport.abort()
             return
         ends = {writer, answer}
         self._ends |= ends
+        ways = [
+            asyncio.create_task(_pump(reader, answer)),
+            asyncio.create_task(_pump(there, writer)),
+        ]
         try:
-            ways = [
-                asyncio.create_task(_pump(reader, answer)),
-                asyncio.create_task(_pump(there, writer)),
-            ]
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
+            if not self._is_cut:
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._ends -= ends
             for end in ends:
                 end.transport.abort()
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            with contextlib.suppress(OSError):
+                await answer.wait_closed()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -198,6 +198,10 @@ async def test_a_client_that_goes_away_in_the_middle_harms_nobody(server: Status
     assert (await get(server, "/healthz"))[0] == 200
 
 
+def logged_errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+
+
 async def test_a_busy_port_is_named_once_and_taken_when_it_is_free(
     healthy_report: Report, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -206,10 +210,11 @@ async def test_a_busy_port_is_named_once_and_taken_when_it_is_free(
         port = squatter.getsockname()[1]
         server = StatusServer(StatusSettings(port=port), lambda: healthy_report)
         task = asyncio.create_task(server.run())
+        async with asyncio.timeout(20):
+            while not (errors := logged_errors(caplog)):
+                await asyncio.sleep(0.01)
         await asyncio.sleep(0.2)
-        errors = [
-            record.getMessage() for record in caplog.records if record.levelno == logging.ERROR
-        ]
+        assert logged_errors(caplog) == errors
         assert len(errors) == 1
         assert f"port {port}" in errors[0]
         assert "gateway.yaml" in errors[0]
@@ -229,10 +234,9 @@ async def test_a_bug_in_the_report_ends_the_server_loudly() -> None:
     await server.listening.wait()
     _, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
     writer.write(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    with pytest.raises(ExceptionGroup) as caught:
+    with pytest.raises(RuntimeError, match="a bug"):
         await asyncio.wait_for(task, 10)
     writer.close()
-    assert caught.group_contains(RuntimeError, match="a bug")
 
 
 async def test_who_asks_all_the_time_is_told_the_last_report_again(healthy_report: Report) -> None:

@@ -3,6 +3,7 @@ with what no engine would say. It takes whatever it is sent, and judges nothing.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any, Self
@@ -17,6 +18,8 @@ from wsproto.events import (
     Request,
     TextMessage,
 )
+
+from drivers.net.serving import Server
 
 Frames = list[bytes | str]
 """What is said: bytes in a binary frame, text in a text frame."""
@@ -54,23 +57,16 @@ class TalkingExchange:
         self.websockets: dict[str, list[tuple[WSConnection, asyncio.StreamWriter]]] = {}
         """The open ones, by the end of their path."""
         self.handshakes = 0
-        self._tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
-        self._server: asyncio.Server | None = None
+        self._server = Server(self._serve)
         self.port = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        await self._server.listen("127.0.0.1", self.port)
+        self.port = self._server.port
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task, writer in self._tasks.items():
-            writer.transport.abort()
-            task.cancel()
-        await asyncio.gather(*list(self._tasks), return_exceptions=True)
-        await self._server.wait_closed()
+        await self._server.close()
 
     @property
     def url(self) -> str:
@@ -102,21 +98,13 @@ class TalkingExchange:
                 writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks[task] = writer
-        try:
+        with contextlib.suppress(OSError, EOFError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 if b"upgrade: websocket" in head.lower():
                     await self._talk(head, reader, writer)
                     return
                 await self._answer(head.decode("latin-1"), reader, writer)
-        except (OSError, EOFError):
-            pass
-        finally:
-            del self._tasks[task]
-            writer.transport.abort()
 
     async def _answer(
         self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

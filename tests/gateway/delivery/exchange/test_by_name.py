@@ -331,7 +331,10 @@ async def test_what_was_sent_to_where_an_asset_was_goes_at_once_to_where_it_is(
     async with twin(community(house, pv)) as exchange:
         text = yaml(exchange, "aggregator: home-12")
         async with site_at(tmp_path, exchange, text) as (buffer, delivery):
+            # What is sent before anybody listens to the verdicts is not answered in that time.
+            await until(lambda: bool(exchange.websockets), 10)
             owe_all(buffer)
+            delivery.wake()
             await until(lambda: states(buffer, HOUSE) + states(buffer, PV) == ["accepted"] * 2, 10)
             house.uuid, pv.uuid = uuid4(), uuid4()
             exchange.community.controlled.clear()
