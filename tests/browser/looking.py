@@ -28,6 +28,9 @@ class Browser:
             ("Emulation.setScriptExecutionDisabled", {"value": False}),
             ("Emulation.setEmulatedMedia", {"media": "", "features": []}),
             ("Emulation.setScrollbarsHidden", {"hidden": True}),
+            # What moves is drawn anew 60 times a second, in software.
+            ("Animation.enable", {}),
+            ("Animation.setPlaybackRate", {"playbackRate": 0}),
         ):
             self.cdp(command, options)
         self.size(*DESK)

@@ -171,7 +171,7 @@ def test_nothing_is_final_while_everything_is_refused_for_less_than_an_hour(
     assert waits == [], "all is delivered within three minutes of the end"
 
 
-@draws(8)
+@draws(4)
 @given(st.sampled_from([[A, B], [A, B, C]]), refusals, st.floats(3600.0, FINAL_AFTER_S - 10.0))
 def test_with_several_assets_nothing_is_final_within_a_day(
     assets: list[UUID], refusal: Outcome, wrong_s: float
