@@ -41,6 +41,7 @@ def test_a_box_lives_from_its_first_minute_to_its_removal(
     with booted(suite, tmp_path) as machine:
         _begins(machine, world, deb, figures)
         _survives(machine, world)
+        figures["restarted"] = f"{_restarted_s(machine):.2f} s"
         _reloads(machine)
         _upgrades(machine, world, build)
         _goes(machine, world)
@@ -64,10 +65,7 @@ def _begins(machine: Machine, world: World, deb: Path, figures: dict[str, str]) 
     figures["both commands"] = f"{commands_s:.0f} s"
     assert time.monotonic() - began_s < 120 + 2 * SLOT_S
 
-    started, ready = (
-        int(machine.shown(f"{name}TimestampMonotonic")) for name in ("InactiveExit", "ActiveEnter")
-    )
-    figures["READY after"] = f"{(ready - started) / 1e6:.2f} s"
+    figures["READY after"] = f"{_ready_s(machine):.2f} s, its buffer made"
     status = machine.run("cat", f"/proc/{machine.shown('MainPID')}/status")
     rss = re.search(r"VmRSS:\s+(\d+) kB", status)
     assert rss is not None
@@ -83,8 +81,25 @@ def _begins(machine: Machine, world: World, deb: Path, figures: dict[str, str]) 
     assert "There is a configuration already" in machine.gateway("init", "--yes", "--no-scan")
 
 
+def _ready_s(machine: Machine) -> float:
+    """How long it took from its start until it said that it is ready."""
+    started, ready = (
+        int(machine.shown(f"{name}TimestampMonotonic")) for name in ("InactiveExit", "ActiveEnter")
+    )
+    return (ready - started) / 1e6
+
+
 def slots(machine: Machine) -> str:
     return machine.gateway("slots", "--last", "40", code=None)
+
+
+def _restarted_s(machine: Machine) -> float:
+    """The same with a buffer that is there: the fastest of three starts."""
+    found = []
+    for _ in range(3):
+        machine.run("systemctl", "restart", "meter-gateway")
+        found.append(_ready_s(machine))
+    return min(found)
 
 
 def _survives(machine: Machine, world: World) -> None:

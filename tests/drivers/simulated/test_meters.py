@@ -16,6 +16,7 @@ from drivers.simulated.home import MJ_PER_WH
 from drivers.simulated.meters import (
     HEAT_PUMP_ADDRESS,
     PV_ADDRESS,
+    SILENCE_S,
     ModbusTwin,
     grid_telegram,
     modbus_rtu,
@@ -222,6 +223,21 @@ async def test_two_meters_share_a_serial_line_and_a_request_for_a_third_meets_si
             for n in twins:
                 reply = await port.ask(rtu_request(n, 4, 0x0C, 2), 9)
                 assert (reply[0], float_at(reply, 3)) == (n, 100.0 * n)
+        finally:
+            port.close()
+
+
+@pytest.mark.parametrize("noise", [b"/?!\r\n", bytes(3), bytes(200), rtu_request(9, 4, 0, 2)[:-1]])
+async def test_a_silence_ends_what_was_no_frame_and_the_next_question_is_answered(noise: bytes):
+    """As scans begin, which ask optical heads on the same port."""
+    twins = {2: integer_meter({"voltage_l1_v": 229.9})}
+    async with paced_line(0) as wire, modbus_rtu(twins, wire.meter_end):
+        port = Port(wire.gateway_end)
+        try:
+            os.write(port.fd, noise)
+            await asyncio.sleep(2 * SILENCE_S)
+            reply = await port.ask(rtu_request(2, 3, 2, 1), 7)
+            assert reply == sealed(struct.pack(">BBBH", 2, 3, 2, 2299))
         finally:
             port.close()
 
