@@ -13,6 +13,7 @@ import struct
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -285,27 +286,18 @@ class _OnBus(ServerRequestHandler):
 
     _heard_s = 0.0
 
-    def data_received(self, data: bytes) -> None:
+    def datagram_received(self, data: bytes, addr: tuple[str, int] | None) -> None:
+        """Also what comes over TCP and a serial line goes through here."""
         now_s = time.monotonic()
         if now_s - self._heard_s > SILENCE_S:
             self.recv_buffer = b""
         self._heard_s = now_s
-        super().data_received(data)
+        super().datagram_received(data, addr)
 
 
-def _on_bus(server: ModbusSerialServer | ModbusTcpServer) -> _OnBus:
+def _goes_by_silence(server: ModbusTcpServer | ModbusUdpServer | ModbusSerialServer) -> None:
     traces = server.trace_packet, server.trace_pdu, server.trace_connect
-    return _OnBus(server, *traces)  # type: ignore[no-untyped-call]
-
-
-class _SerialServer(ModbusSerialServer):
-    def callback_new_connection(self) -> _OnBus:
-        return _on_bus(self)
-
-
-class _RtuTcpServer(ModbusTcpServer):
-    def callback_new_connection(self) -> _OnBus:
-        return _on_bus(self)
+    server.callback_new_connection = partial(_OnBus, server, *traces)  # type: ignore[method-assign]
 
 
 @contextlib.asynccontextmanager
@@ -318,13 +310,16 @@ async def modbus_tcp(
     For an address nobody has it answers exception 11, as a Modbus TCP gateway does; with `rtu`, it
     stays silent. Raises RuntimeError where the port is taken.
     """
-    server = (_RtuTcpServer if rtu else ModbusTcpServer)(
+    framer = FramerType.RTU if rtu else FramerType.SOCKET
+    server = ModbusTcpServer(
         _empty_store(),
-        framer=FramerType.RTU if rtu else FramerType.SOCKET,
+        framer=framer,
         address=(host, port),
         ignore_missing_devices=rtu,
         trace_pdu=_hook(twins),
     )
+    if rtu:
+        _goes_by_silence(server)
     await server.serve_forever(background=True)
     listener: Any = server.transport  # an asyncio.Server, whatever pymodbus's annotation says
     try:
@@ -361,6 +356,7 @@ async def modbus_udp(
         ignore_missing_devices=True,
         trace_pdu=_hook(twins),
     )
+    _goes_by_silence(server)
     await server.serve_forever(background=True)
     endpoint: Any = server.transport
     try:
@@ -382,7 +378,7 @@ async def modbus_rtu(
     """Meters by address on one serial line; `path` is the meters' end. Requests for other addresses
     meet silence, as on a real bus.
     """
-    server = _SerialServer(
+    server = ModbusSerialServer(
         _empty_store(),
         framer=FramerType.RTU,
         port=path,
@@ -392,6 +388,7 @@ async def modbus_rtu(
         ignore_missing_devices=True,
         trace_pdu=_hook(twins),
     )
+    _goes_by_silence(server)
     await server.serve_forever(background=True)
     await asyncio.sleep(0)  # it begins to read in the loop's next turn
     try:

@@ -5,6 +5,7 @@ import contextlib
 import math
 import os
 import re
+import socket
 import struct
 import time
 
@@ -21,6 +22,7 @@ from drivers.simulated.meters import (
     grid_telegram,
     modbus_rtu,
     modbus_tcp,
+    modbus_udp,
     p1_meter,
     simulated_home,
 )
@@ -240,6 +242,19 @@ async def test_a_silence_ends_what_was_no_frame_and_the_next_question_is_answere
             assert reply == sealed(struct.pack(">BBBH", 2, 3, 2, 2299))
         finally:
             port.close()
+
+
+async def test_behind_a_serial_server_that_sends_datagrams_it_is_the_same():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        async with modbus_udp({2: integer_meter({"voltage_l1_v": 229.9})}) as port:
+            client.connect(("127.0.0.1", port))
+            client.send(b"/?!\r\n")
+            await asyncio.sleep(2 * SILENCE_S)
+            client.send(rtu_request(2, 3, 2, 1))
+            async with asyncio.timeout(5):
+                reply = await asyncio.get_running_loop().sock_recv(client, 100)
+    assert reply == sealed(struct.pack(">BBBH", 2, 3, 2, 2299))
 
 
 async def test_a_meter_on_tcp_answers_and_its_gateway_says_when_there_is_no_such_meter():
