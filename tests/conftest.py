@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ _HELD_BY_PYTHON = ("resource_tracker", "forkserver")
 """Processes of Python's own, which end with the one they belong to."""
 
 _TESTS_BETWEEN = 100
-_finished: list[str] = []
+_finished = count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -84,10 +85,9 @@ def pytest_collection_finish() -> None:
     _keep_what_there_is()
 
 
-def pytest_runtest_logfinish(nodeid: str) -> None:
+def pytest_runtest_logfinish() -> None:
     """The same of what the tests so far have left in caches, now and then."""
-    _finished.append(nodeid)
-    if len(_finished) % _TESTS_BETWEEN == 0:
+    if next(_finished) % _TESTS_BETWEEN == 0:
         _keep_what_there_is()
 
 

@@ -42,5 +42,5 @@ def certificates_told(
         if isinstance(file, str):
             own = OwnCertificate(folder / file)
             begins_s, ends_s = own.validity() or (None, None)
-            if said := certificate_words(begins_s, ends_s, now_s):
-                yield f"{name}: the certificate {own.path} {said}"
+            if said := certificate_words(name, str(own.path), begins_s, ends_s, now_s):
+                yield said

@@ -261,19 +261,22 @@ def certificate_state(
     return "ends" if ends_s is not None and ends_s - now_s < CERTIFICATE_SOON_S else ""
 
 
-def certificate_words(begins_s: float | None, ends_s: float | None, now_s: float) -> str:
-    """The same in words, which go on after the file's name; times are UTC."""
+def certificate_words(
+    name: str, file: str, begins_s: float | None, ends_s: float | None, now_s: float
+) -> str:
+    """The same in words, of the destination of that name; times are UTC."""
     state = certificate_state(begins_s, ends_s, now_s)
     if not state:
         return ""
     edge_s = (begins_s if state == "not_yet" else ends_s) or 0.0
+    it = f"{name}: the certificate {file}"
     when = f"{datetime.fromtimestamp(edge_s, UTC):%Y-%m-%d %H:%M}Z"
     if state == "not_yet":
-        return f"is not valid before {when}: is the clock right?"
+        return f"{it} is not valid before {when}: is the clock right?"
     verb = "ended" if state == "ended" else "ends"
     return (
-        f"{verb} {when}: the community's manager makes a new one (fleet sites renew); copy it over "
-        "that file"
+        f"{it} {verb} {when}: the community's manager makes a new one (fleet sites renew); copy it "
+        "over that file"
     )
 
 
@@ -335,6 +338,11 @@ class DestinationReport(Part, frozen=True, kw_only=True):
     def certificate_state(self, now_s: float) -> CertificateState:
         """What is to be said of it: empty where nothing is."""
         return certificate_state(self.certificate_begins_s, self.certificate_ends_s, now_s)
+
+    def certificate_words(self, now_s: float) -> str:
+        """The same in words."""
+        validity = self.certificate_begins_s, self.certificate_ends_s
+        return certificate_words(self.name, self.certificate, *validity, now_s)
 
     def healthy(self, now_s: float, started_s: float) -> bool:
         """One that refuses everything is not well, whatever it took a minute ago."""
@@ -518,15 +526,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         """What is to be said of certificates of ours, in words; nothing while nobody knows what
         time it is.
         """
-        return [
-            f"{each.name}: the certificate {each.certificate} {said}"
-            for each in self.destinations
-            if self.clock.trusted
-            for said in [
-                certificate_words(each.certificate_begins_s, each.certificate_ends_s, self.now_s)
-            ]
-            if said
-        ]
+        if not self.clock.trusted:
+            return []
+        return list(
+            filter(None, (each.certificate_words(self.now_s) for each in self.destinations))
+        )
 
     def _is_before_start(self, slot_s: int | None) -> bool:
         return slot_s is not None and slot_s < self.started_s

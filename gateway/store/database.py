@@ -34,10 +34,10 @@ from gateway.store.errors import (
 )
 from gateway.store.file import (
     RUNNING_WAIT_S,
+    Connection,
     connect,
     connect_nowhere,
     connect_to_read,
-    is_copy,
     lock_folder,
 )
 from gateway.store.file_lock import FileLock, locked
@@ -178,8 +178,7 @@ class Database:
     @property
     def is_in_memory(self) -> bool:
         """Whether there is no file behind it."""
-        _, _, file = next(self.rows("PRAGMA database_list"))
-        return not file
+        return isinstance(self.connection, Connection) and self.connection.is_in_memory
 
     @property
     def size_bytes(self) -> int:
@@ -213,7 +212,7 @@ class Database:
         # it open. A copy in memory shares nothing, and stays as long as it is one of what lies
         # there: to put it together takes seconds where the log is long.
         old = self.connection
-        copy = old if is_copy(old) and self._watch.is_as_noted else None
+        copy = old if self.is_in_memory and self._watch.is_as_noted else None
         if copy is None:
             old.close()
         self.access.shut = self._opening = True

@@ -38,8 +38,8 @@ class Connection(sqlite3.Connection):
     cannot say it.
     """
 
-    is_copy = False
-    """Whether what it reads is a copy in memory, which the file's further fate does not touch."""
+    is_in_memory = False
+    """Whether there is no file behind it: what the file's further fate does not touch."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         """As `sqlite3.Connection.execute`."""
@@ -54,11 +54,6 @@ class Connection(sqlite3.Connection):
             return super().executemany(sql, parameters)
         except UnicodeDecodeError as error:
             raise _no_text(error) from error
-
-
-def is_copy(connection: sqlite3.Connection) -> bool:
-    """Whether what is read there is a copy in memory of what could not be opened."""
-    return isinstance(connection, Connection) and connection.is_copy
 
 
 def _no_text(error: UnicodeDecodeError) -> sqlite3.DatabaseError:
@@ -206,7 +201,7 @@ def _image(path: Path, log_path: Path) -> sqlite3.Connection | None:
     image[18:20] = b"\1\1"  # what is in memory has no log
 
     db = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
-    db.is_copy = True
+    db.is_in_memory = True
     db.deserialize(bytes(image))
     db.execute("PRAGMA query_only = ON")
     return db
@@ -215,7 +210,7 @@ def _image(path: Path, log_path: Path) -> sqlite3.Connection | None:
 def connect_nowhere(path: Path) -> sqlite3.Connection:
     """An empty one that cannot be written, where there is no file and none can be made yet."""
     db = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
-    db.is_copy = True
+    db.is_in_memory = True
     migrate(db, path)
     db.execute("PRAGMA query_only = ON")
     return db

@@ -27,13 +27,13 @@ from gateway.fleet.collector import Collector
 from gateway.fleet.database import Connection, DatabaseError, NotReady, connect
 from gateway.fleet.packing import Packing
 from gateway.fleet.page.serving import FleetPage
+from gateway.fleet.page.states import SILENT_SLOTS
 from gateway.fleet.page.telling import Telling
 from gateway.fleet.provisioning import Login
 from gateway.fleet.settings import FleetSettings, load
 from gateway.site.credentials import ConfigError
 
 DYNAMIC = "dynamic-security"
-SILENT_SLOTS = 2
 
 
 def act(args: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from gateway.fleet.page.answers import SEVERITIES, Home, Judged, Severity, Trouble
+from gateway.monitoring.report import CERTIFICATE_SOON_S
 
 SILENT_SLOTS = 2
 LATE_SLOTS = 3
@@ -24,7 +25,6 @@ WEAR_BYTES = 200 * 1024 * 1024
 """A gateway writes some 50 MB a day: a card lasts for years. With four times as much it does not.
 """
 CHANGED_S = 7 * 86_400
-CERTIFICATE_S = 30 * 86_400
 
 KINDS: dict[str, Severity] = {
     "silent": "bad",
@@ -117,7 +117,7 @@ def _box(home: Home, now_s: float) -> Iterator[str]:
     if is_off or (told is not None and not told.clock_trusted):
         yield "clock"
     ends_s = home.certificate_ends_s
-    if ends_s is not None and ends_s - now_s < CERTIFICATE_S:
+    if ends_s is not None and ends_s - now_s < CERTIFICATE_SOON_S:
         yield "certificate"
     if told is None:
         return

@@ -111,6 +111,18 @@ class Home:
                 await self._session(port, now_s, most)
             await asyncio.sleep(0.2 + 0.3 * random.random())
 
+    async def tell(
+        self, connection: MqttConnection, now_s: int, patience: int, site: str | None = None
+    ) -> None:
+        """Publish all that is owed once, on the topic of `site` (its own), and wait a while until
+        it is stored.
+        """
+        topic = topic_of(TOPIC, site or self.site, "slots")
+        connection.publish(Message(topic, self.message([*self.changes], now_s)))
+        for _ in range(patience):
+            if self.changes:
+                await connection.turn(0.05)
+
     async def _session(self, port: int, now_s: int, most: int) -> None:
         connection = await connected(port, self.site, self.take)
         try:

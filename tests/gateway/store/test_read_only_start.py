@@ -190,15 +190,14 @@ def test_a_log_of_a_kill_is_read_on_a_read_only_disk(tmp_path: Path, has_index: 
         assert len(list(store.slots())) == 10
         view = store.database.connection
         refused(store)
-        assert is_copy(view) is not {has_index}
+        assert store.database.is_in_memory is not {has_index}
         assert (store.database.connection is view) is not {has_index}  # not put together anew
         remount("rw")
         store.flush()
         assert store.slot_count == 20
         store.close_file()
     """
-    imported = "from gateway.store.file import is_copy\n"
-    on_a_small_disk(tmp_path, HEAD + imported + dedented(code))
+    on_a_small_disk(tmp_path, HEAD + dedented(code))
 
 
 def dedented(code: str) -> str:

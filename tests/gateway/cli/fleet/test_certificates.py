@@ -14,7 +14,7 @@ from cryptography import x509
 
 from drivers.net.issuing import server_certificate, write_whole
 from drivers.net.mqtt import Broker as Address
-from drivers.net.mqtt import Message, MqttConnection
+from drivers.net.mqtt import MqttConnection
 from gateway.cli.main import main
 from gateway.fleet import certificates, leaving
 from gateway.fleet.settings import load
@@ -106,11 +106,7 @@ async def visit(
     )
     try:
         connection.subscribe(topic_of(TOPIC, home.site, "ack"), 1)
-        payload = home.message([*home.changes], NOW_S)
-        connection.publish(Message(topic_of(TOPIC, site, "slots"), payload))
-        for _ in range(patience):
-            if home.changes:
-                await connection.turn(0.05)
+        await home.tell(connection, NOW_S, patience, site)
     finally:
         connection.abort()
 

@@ -130,11 +130,7 @@ async def deliver(
     try:
         if listens:
             connection.subscribe(topic_of(TOPIC, home.site, "ack"), 1)
-        payload = home.message([*home.changes], NOW_S)
-        connection.publish(Message(topic_of(TOPIC, home.site, "slots"), payload))
-        for _ in range(patience):
-            if home.changes:
-                await connection.turn(0.05)
+        await home.tell(connection, NOW_S, patience)
     finally:
         connection.abort()
 
