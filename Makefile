@@ -23,7 +23,7 @@ help:
 	@echo "make demo [FOR=90s] [OUTAGE=1] [GRID_OPERATOR=1] [FLEET=20]  run the main job without hardware"
 	@echo "make setup                      make .venv with all that is needed, in half a minute"
 	@echo "make profile ID=maker/model     check one meter model and its recording, in seconds"
-	@echo "make test                       pass the tests, in ten minutes"
+	@echo "make test                       pass the tests, in a quarter of an hour"
 	@echo "make test-long                  pass those that take long, too: properties over new examples, random days, a month, a week"
 	@echo "make test-system                boot Debian 12 and 13, and install, use, upgrade and remove the package there (as root)"
 	@echo "make simulate [DAYS=200 | YEARS=10] [SEED=1]  run random gateway-days of faults under virtual time, and check the laws"
