@@ -13,6 +13,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 import zipfile
@@ -33,6 +34,7 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 HEADERS: Mapping[str, Sequence[str]] = {
     "bookworm": (
         *("libc6", "libc6-dev", "linux-libc-dev", "libffi8", "libffi-dev", "libpython3.11-dev"),
+        "libyaml-dev",
     ),
     "trixie": ("libpython3.13-dev",),
 }
@@ -57,7 +59,12 @@ class Part:
     module: str
     """Where it is in the wheel, without what tells the Python."""
     options: Sequence[str]
+    cython: str = ""
+    """What Cython makes its source of, where the authors' sources have it so."""
 
+
+CYTHON = "cython"
+"""Its sources are listed beside those of the libraries: it runs from them."""
 
 PARTS: Mapping[str, Part] = {
     # Debian's libffi8 is there wherever Python is: its ctypes needs it.
@@ -67,6 +74,7 @@ PARTS: Mapping[str, Part] = {
         ("-DFFI_BUILDING=1", "-DUSE__THREAD", "-DHAVE_SYNC_SYNCHRONIZE", "-l:libffi.so.8"),
     ),
     "msgspec": Part("src/msgspec/_core.c", "msgspec/_core", ("-l:libm.so.6",)),
+    "pyyaml": Part("yaml/_yaml.c", "yaml/_yaml", ("-Iyaml", "-l:libyaml.a"), "yaml/_yaml.pyx"),
 }
 
 
@@ -81,6 +89,8 @@ class Task:
     like: Path
     """The wheel of amd64 for the same Python."""
     file: Path
+    cython: Path | None = None
+    """Cython's sources."""
 
 
 def compile_all(tasks: Sequence[Task]) -> None:
@@ -160,9 +170,12 @@ def fetch_headers(folder: Path, system: Path) -> None:
 def compile_one(task: Task, folder: Path, system: Path) -> None:
     """Make one wheel. Raises CannotCompile."""
     part, tag = PARTS[task.library], task.python.replace(".", "")
-    with tarfile.open(task.sources) as archive:
-        archive.extractall(folder, filter="data")
-    sources = folder / task.sources.name.removesuffix(".tar.gz")
+    sources = unpack(task.sources, folder)
+    if part.cython:
+        if task.cython is None:
+            raise CannotCompile(f"no sources of {CYTHON} are listed: choose the libraries anew")
+        program = unpack(task.cython, folder) / "cython.py"
+        run(sys.executable, str(program), part.cython, "-o", part.source, cwd=sources)
     made = folder / f"{task.library}-{tag}.so"
     headers = [system / "usr/include" / at / f"python{task.python}" for at in ("", TRIPLET)]
     run(
@@ -175,6 +188,13 @@ def compile_one(task: Task, folder: Path, system: Path) -> None:
         files = {name: like.read(name) for name in names}
     files[f"{part.module}.cpython-{tag}-{TRIPLET}.so"] = made.read_bytes()
     write_wheel(task.file, files)
+
+
+def unpack(sources: Path, folder: Path) -> Path:
+    """Where they are then, in the folder."""
+    with tarfile.open(sources) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / sources.name.removesuffix(".tar.gz")
 
 
 def time_flags(pyconfig: Path) -> Sequence[str]:

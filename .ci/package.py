@@ -20,6 +20,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cross import CannotCompile, Task, compile_all
+from cross import CYTHON, CannotCompile, Task, compile_all
 
 ROOT = Path(__file__).resolve().parents[1]
 DEBIAN = ROOT / "systemd" / "debian"
@@ -56,11 +57,6 @@ SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 NOT_USED = frozenset({"markdown-it-py", "mdurl", "pycparser", "pygments"})
 """Libraries that others ask for, for parts that we do not use: rich for coloured sources and
 Markdown, cffi to compile. They would add 8 MB, and as much bytecode.
-"""
-
-PURE = frozenset({"pyyaml"})
-"""Libraries that are used without their compiled parts (of PyYAML we use the safe loader, which is
-Python): the same wheel serves every architecture.
 """
 
 USELESS = (".pyi", ".c", ".h", ".cpp", ".pyx", ".pxd", ".pyc")
@@ -118,8 +114,6 @@ class Wheel:
 
     def suits(self, architecture: Architecture, python: str) -> bool:
         """Whether that Python on that architecture can use it."""
-        if self.name in PURE:
-            return self._tags[1] == "cp311" and self._tags[2].endswith("_x86_64")
         _, abi, platforms = self._tags
         platform_suits = any(
             each == "any" or each.endswith(f"_{architecture.machine}")
@@ -163,7 +157,7 @@ def choose_wheels() -> list[Wheel]:
             for wheel in would_install(architecture, python, wanted):
                 found[wheel.file] = wheel
     # Of these versions, what there is for armhf: the index has not all of them.
-    exact = sorted({f"{w.name}=={w.version}" for w in found.values() if w.name not in PURE})
+    exact = sorted({f"{w.name}=={w.version}" for w in found.values()})
     for python in PYTHONS:
         for each in exact:
             with contextlib.suppress(Unbuildable):
@@ -226,16 +220,17 @@ def fetch_sources(sources: Wheel) -> None:
 
 
 def choose_sources(wheels: Sequence[Wheel]) -> Iterator[Wheel]:
-    """The sources of what has no wheel for armhf. Raises Unbuildable."""
-    keys = {(name, number) for name, number, _ in without_wheel(ARCHITECTURES["armhf"], wheels)}
-    for name, number in sorted(keys):
+    """The sources of what has no wheel for armhf, and of Cython. Raises Unbuildable."""
+    missing = without_wheel(ARCHITECTURES["armhf"], wheels)
+    for wanted in sorted({CYTHON, *(f"{name}=={number}" for name, number, _ in missing)}):
+        name = wanted.partition("==")[0]
         with tempfile.TemporaryDirectory(prefix="meter-gateway-lock-") as made:
             pip(
                 "download",
                 "--no-deps",
                 f"--no-binary={name}",
                 f"--dest={made}",
-                f"{name}=={number}",
+                wanted,
             )
             (file,) = Path(made).iterdir()
             yield Wheel(file.name, hashlib.sha256(file.read_bytes()).hexdigest())
@@ -269,8 +264,7 @@ def libraries(architecture: Architecture, locked: Sequence[Wheel]) -> list[Wheel
         used = [each for each in known.values() if each.suits(architecture, python)]
         used = list({each.key: each for each in used}.values())
         chosen |= {each.file: each for each in used}
-        fetch([w for w in used if w.name not in PURE], architecture, python)
-        fetch([w for w in used if w.name in PURE], ARCHITECTURES["amd64"], PYTHONS[0])
+        fetch(used, architecture, python)
     return list(chosen.values())
 
 
@@ -292,9 +286,12 @@ def compile_wheels(
     """Have these wheels in `WHEELS`. Raises Unbuildable."""
     whole = "; ".join(f"{name} {number} for Python {python}" for name, number, python in missing)
     sources = {each.key: each for each in read_lock(SOURCES.read_text())}
+    cython = next((each for each in sources.values() if each.name == CYTHON), None)
     try:
         if architecture.name != "armhf" or any(each[:2] not in sources for each in missing):
             raise CannotCompile(f"{SOURCES} lists no sources of them")
+        if cython is not None:
+            fetch_sources(cython)
         tasks = []
         for name, number, python in missing:
             (like,) = (
@@ -306,8 +303,9 @@ def compile_wheels(
             fetch_sources(sources[name, number])
             tag = f"cp{python.replace('.', '')}"
             made = f"{name}-{number}-{tag}-{tag}-linux_{architecture.machine}.whl"
-            paths = [WHEELS / each for each in (sources[name, number].file, like.file, made)]
-            tasks.append(Task(name, python, *paths))
+            source, target = WHEELS / sources[name, number].file, WHEELS / made
+            tools = WHEELS / cython.file if cython is not None else None
+            tasks.append(Task(name, python, source, WHEELS / like.file, target, tools))
         compile_all(tasks)
     except CannotCompile as error:
         raise Unbuildable(
@@ -321,13 +319,12 @@ def unpack(wheel: Path, into: Path) -> None:
     """Put the modules of a wheel into the tree. What another one has put there must be the same.
     Raises Unbuildable.
     """
-    is_pure = Wheel(wheel.name, "").name in PURE
     with zipfile.ZipFile(wheel) as archive:
         for name in sorted(archive.namelist()):
             target = _place(Path(name))
-            if target is None or name.endswith("/") or (is_pure and target.suffix == ".so"):
+            if target is None or name.endswith("/"):
                 continue
-            path, data = into / target, archive.read(name)
+            path, data = into / target, without_debugging(archive.read(name))
             if path.exists() and path.read_bytes() != data:
                 raise Unbuildable(f"{wheel.name} and another wheel have different {target}")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -352,6 +349,27 @@ def compiled_parts(tree: Path) -> Iterator[tuple[Path, int]]:
         head = path.read_bytes()[:20]
         if head[:4] == b"\x7fELF":
             yield path, int.from_bytes(head[18:20], "little")
+
+
+def without_debugging(code: bytes) -> bytes:
+    """A shared object without what only a debugger reads: all behind the last byte that is ever
+    loaded, and the table of sections, which says where that is (System V ABI, "Object Files":
+    it is optional where a table of program headers is). `strip` would do it for one machine.
+    """
+    if b"\0.debug_info\0" not in code:
+        return code
+    is_64 = code[4] == 2
+    table, count = (32, 56) if is_64 else (28, 44)
+    (first,) = struct.unpack_from("<Q" if is_64 else "<I", code, table)
+    size, number = struct.unpack_from("<HH", code, count - 2)
+    end = 0
+    for at in range(first, first + size * number, size):
+        fields = struct.unpack_from("<8xQ16xQ" if is_64 else "<4xI8xI", code, at)
+        end = max(end, sum(fields))
+    kept = bytearray(code[:end])
+    struct.pack_into("<Q" if is_64 else "<I", kept, table + (8 if is_64 else 4), 0)
+    struct.pack_into("<HH", kept, count + 4, 0, 0)
+    return bytes(kept)
 
 
 def unknown_glibc(code: bytes) -> Sequence[str]:

@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 import msgspec
 import yaml
 
+from drivers.yaml_nodes import compose
 from drivers.yaml_words import MAX_SHOWN, as_plain_number, found_text, in_our_words, shortened
 
 T = TypeVar("T")
@@ -149,7 +150,7 @@ def parse(text: str | bytes, file: str) -> Document:
         )
         return document
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = compose(text)
         if node is None:
             document.report((), "file is empty", "see the examples in the documentation")
             return document

@@ -39,9 +39,11 @@ assert msgspec.msgpack.decode(msgspec.msgpack.encode(odd), type=Odd) == odd
 double, whole = cffi.new_primitive_type("double"), cffi.new_primitive_type("int")
 takes = cffi.new_function_type((double, whole), double, False)
 assert cffi.load_library(None, 0).load_function(takes, "ldexp")(1.5, 4) == 24.0
+read = yaml.load("{big: 9007199254740993, small: 1.5e-9, words: [W, µ]}", Loader=yaml.CSafeLoader)
+assert read == {"big": 2**53 + 1, "small": 1.5e-9, "words": ["W", "µ"]}
 with open("/proc/self/maps") as maps:
     mapped = maps.read()
-for part in ("_cffi_backend.cpython-", "msgspec/_core.cpython-"):
+for part in ("_cffi_backend.cpython-", "msgspec/_core.cpython-", "yaml/_yaml.cpython-"):
     assert part in mapped, part
 print("all compiled parts work")
 """

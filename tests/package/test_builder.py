@@ -1,5 +1,6 @@
 """`.ci/package.py`: what is in a package, and what cannot become one."""
 
+import ctypes
 import os
 import re
 import subprocess
@@ -160,8 +161,25 @@ def test_what_has_no_wheel_for_armhf_is_compiled_from_listed_sources(builder: Mo
     wheels = builder.read_lock(builder.LOCK.read_text())
     sources = {each.key for each in builder.read_lock(builder.SOURCES.read_text())}
     without = list(builder.without_wheel(builder.ARCHITECTURES["armhf"], wheels))
-    assert {(name, number) for name, number, _ in without} == sources
-    assert {name for name, _ in sources} == set(sys.modules["cross"].PARTS)
+    cross = sys.modules["cross"]
+    assert {name for name, number in sources} == {*cross.PARTS, cross.CYTHON}
+    listed = {(name, number) for name, number in sources if name != cross.CYTHON}
+    assert {(name, number) for name, number, _ in without} == listed
+
+
+def test_what_only_a_debugger_reads_is_left_out(
+    builder: ModuleType, tmp_path: Path, required_tool: Callable[[str], str]
+) -> None:
+    source = tmp_path / "part.c"
+    source.write_text("static int table[9000] = {7}; int first(void) { return table[0]; }\n")
+    whole = tmp_path / "whole.so"
+    words = [required_tool("gcc"), "-g3", "-shared", "-fPIC", "-o", str(whole), str(source)]
+    subprocess.run(words, check=True)
+    kept = tmp_path / "kept.so"
+    kept.write_bytes(builder.without_debugging(whole.read_bytes()))
+    assert kept.stat().st_size < whole.stat().st_size * 0.8
+    assert ctypes.CDLL(str(kept)).first() == 7
+    assert builder.without_debugging(kept.read_bytes()) == kept.read_bytes()
 
 
 def test_the_program_starts_with_the_pythons_of_the_package(builder: ModuleType) -> None:
