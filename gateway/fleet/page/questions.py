@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta, tzinfo
 from math import inf
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, LiteralString, TypeVar, cast
 
 from gateway.fleet import users
 from gateway.fleet.database import NotReady
@@ -145,6 +145,9 @@ class Questions:
         while True:
             await self._worst.anew(self._ask_worst)
             await self._roles.anew(self._ask_roles)
+            # The week before is what is looked at most: it is there at once as well.
+            for ago in range(WORST_DAYS, 1, -1):
+                await self.community(self.today() - timedelta(days=ago))
             for day in (self.today() - timedelta(days=1), self.today()):
                 kept = self._day(day)
                 await kept.anew(lambda day=day: self._ask_community(day))  # type: ignore[misc]
@@ -228,11 +231,11 @@ class Questions:
     async def _ask_community(self, day: date) -> CommunityDay:
         start_s, end_s = bounds_s(day, self.zone)
         roles = await self._roles.get(self._ask_roles)
-        found: dict[tuple[int, int], tuple[int, int | None, int]] = {}
-        for query in (_COMMUNITY, _PACKED_COMMUNITY, _LATE_COMMUNITY):
-            rows = await self._slow.rows(query, begin=start_s, end=end_s, roles=roles)
-            for at_s, role, *more in cast("list[tuple[int, int, int, int | None, int]]", rows):
-                found[at_s, role] = _added(found.get((at_s, role)), cast(Any, tuple(more)))
+        found: dict[tuple[int, int], tuple[int, int, int]] = {}
+        rows = await self._slow.rows(_COMMUNITY, begin=start_s, end=end_s, roles=roles)
+        for at_s, role, length_s, energy_uwh, count in cast(Any, rows):
+            more = length_s, energy_uwh or 0, count
+            found[at_s, role] = _added(found.get((at_s, role)), more)
         # Where homes have slots of different lengths, the shorter ones are added up to the longest.
         lengths = [length_s for length_s, _, _ in found.values()]
         if not lengths:
@@ -244,7 +247,7 @@ class Questions:
         for (at_s, role), (_, energy_uwh, count) in found.items():
             name = _ROLES[role - 1]
             n = min((at_s - start_s) // slot_s, slots - 1)
-            if energy_uwh is not None:
+            if count:
                 sums[name][n] = (sums[name][n] or 0) + energy_uwh
             if name == "from_grid":
                 meters[n] = max(meters[n], count)
@@ -405,14 +408,9 @@ _LETTERS = {"o": "w", "s": "s", "a": "a", "r": "r", "m": "l"}
 _STATES = {"r": "rejected", "m": "missed"}
 
 
-def _added(
-    one: tuple[int, int | None, int] | None, other: tuple[int, int | None, int]
-) -> tuple[int, int | None, int]:
+def _added(one: tuple[int, int, int] | None, other: tuple[int, int, int]) -> tuple[int, int, int]:
     """Lengths, energies and counts of the same slot: the longest, and the sums."""
-    if one is None:
-        return other
-    known = [energy_uwh for energy_uwh in (one[1], other[1]) if energy_uwh is not None]
-    return max(one[0], other[0]), sum(known) if known else None, one[2] + other[2]
+    return other if one is None else (max(one[0], other[0]), one[1] + other[1], one[2] + other[2])
 
 
 def _by_site(
@@ -593,32 +591,40 @@ ORDER BY d.slot
 """
 
 # What a meter adds to is looked up in an array by its series: a join takes as long as all of the
-# rest. Only newest revisions count; few slots have more than one.
-_COMMUNITY = """
+# rest. Only newest revisions count: as few slots have more than one, all rows are added up, and
+# those of before are taken off again.
+_NARROW_COMMUNITY: LiteralString = """
 SELECT extract(epoch FROM slot)::bigint, role, max(length_s), sum(energy_uwh)::bigint,
     count(energy_uwh)::int
 FROM (SELECT *, (%(roles)s::smallint[])[series] AS role FROM fleet.meter_slots) s
 WHERE role > 0 AND slot >= to_timestamp(%(begin)s) AND slot < to_timestamp(%(end)s)
-    AND NOT EXISTS (SELECT FROM fleet.meter_slots n WHERE n.series = s.series AND n.slot = s.slot
-        AND n.revision > s.revision AND n.revision > 0
-        AND n.slot >= to_timestamp(%(begin)s) AND n.slot < to_timestamp(%(end)s))
 GROUP BY slot, role
+UNION ALL
+SELECT extract(epoch FROM s.slot)::bigint, s.role, max(old.length_s), -sum(old.energy_uwh)::bigint,
+    -count(old.energy_uwh)::int
+FROM (SELECT DISTINCT series, slot, (%(roles)s::smallint[])[series] AS role
+    FROM fleet.meter_slots WHERE revision > 0 AND slot >= to_timestamp(%(begin)s)
+        AND slot < to_timestamp(%(end)s)) s,
+    LATERAL (SELECT length_s, energy_uwh FROM fleet.meter_slots o
+        WHERE o.series = s.series AND o.slot = s.slot ORDER BY o.revision DESC OFFSET 1) old
+WHERE s.role > 0
+GROUP BY s.slot, s.role
 """
 
 # Of months that are packed, what came afterwards …
-_LATE_COMMUNITY = """
+_LATE_COMMUNITY: LiteralString = """
 SELECT extract(epoch FROM slot)::bigint, role, max(length_s), sum(energy_uwh)::bigint,
     count(energy_uwh)::int
-FROM (SELECT DISTINCT ON (series, slot) *, (%(roles)s::smallint[])[series] AS role
-    FROM fleet.meter_late WHERE slot >= to_timestamp(%(begin)s) AND slot < to_timestamp(%(end)s)
-    ORDER BY series, slot, revision DESC) s
-WHERE role > 0
+FROM (SELECT *, (%(roles)s::smallint[])[series] AS role FROM fleet.meter_late) s
+WHERE role > 0 AND slot >= to_timestamp(%(begin)s) AND slot < to_timestamp(%(end)s)
+    AND NOT EXISTS (SELECT FROM fleet.meter_late n
+        WHERE n.series = s.series AND n.slot = s.slot AND n.revision > s.revision)
 GROUP BY slot, role
 """
 
 # … and the rest. Arrays are cut to the day before they are unfolded; a slot of which something
 # came afterwards is looked for only where something came of that meter that day.
-_PACKED_COMMUNITY = """
+_PACKED_COMMUNITY: LiteralString = """
 SELECT at_s, role, max(length_s), sum(energy_uwh)::bigint, count(energy_uwh)::int
 FROM (SELECT series, role, length_s, some_are_late,
         day_s + coalesce(at, first + n - 2) * length_s AS at_s,
@@ -649,6 +655,11 @@ WHERE at_s >= %(begin)s::bigint AND at_s < %(end)s::bigint AND (NOT some_are_lat
     SELECT FROM fleet.meter_late n WHERE n.series = s.series AND n.slot = to_timestamp(s.at_s)))
 GROUP BY at_s, role
 """
+
+# In one question: months are packed at any moment.
+_COMMUNITY: LiteralString = " UNION ALL ".join(
+    (_NARROW_COMMUNITY, _PACKED_COMMUNITY, _LATE_COMMUNITY)
+)
 
 _SITE_DAYS = """
 SELECT site, sum(known)::int, sum(due)::int FROM fleet.coverage(%(day)s) GROUP BY site
