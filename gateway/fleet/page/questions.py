@@ -323,9 +323,7 @@ class Questions:
                 for _, at_s, _, state, reason in states
                 if reason and str(state) in _STATES
             ][:20],
-            first_day=day_of(cast(int, first[0][0]), self.zone)
-            if first and first[0][0] is not None
-            else None,
+            first_day=cast("date | None", first[0][0]),
             today=self.today(),
         )
 
@@ -558,8 +556,8 @@ FROM fleet.series s LEFT JOIN fleet.status t ON t.site = s.site
 _TOLD_METERS = "SELECT told->'meters' FROM fleet.status WHERE site = %(site)s"
 
 _FIRST_DAY = """
-SELECT extract(epoch FROM min(first.slot))::bigint FROM fleet.assets a CROSS JOIN LATERAL (
-    SELECT slot FROM fleet.asset_slots WHERE asset = a.id ORDER BY slot LIMIT 1) first
+SELECT min(first.day) FROM fleet.assets a CROSS JOIN LATERAL (
+    SELECT day FROM fleet.days WHERE asset = a.id ORDER BY day LIMIT 1) first
 WHERE a.site = %(site)s
 """
 
