@@ -12,8 +12,13 @@ from gateway.fleet.settings import FleetSettings
 
 Row = tuple[object, ...]
 
-_ADDS_UP = "SET work_mem = '64MB'; SET enable_mergejoin = off; SET enable_sort = off"
-"""How many rows there will be is not known well, and by default 4 MB are sorted on disk."""
+_ADDS_UP = """
+SET work_mem = '64MB'; SET enable_mergejoin = off; SET enable_sort = off;
+SET parallel_setup_cost = 100; SET parallel_tuple_cost = 0.01
+"""
+"""How many rows there will be is not known well: by default they are sorted, and that on the disk.
+Several processes at once are worth it from fewer rows on, for these are read from memory.
+"""
 
 
 class Asking:
