@@ -154,6 +154,11 @@ BEGIN
     IF day IS NULL OR day >= after THEN
         RETURN false;
     END IF;
+    IF day = month::date AND above = 0 THEN
+        -- Which pages have a day's rows is not known yet of those that came last; where nothing vacuums, of none.
+        PERFORM brin_summarize_new_values(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+            WHERE i.indrelid = source::regclass AND a.amname = 'brin';
+    END IF;
     IF parent = 'asset_slots' THEN
         SELECT max(id), count(*) INTO upto, ids FROM (SELECT id FROM fleet.assets WHERE id > above ORDER BY id LIMIT many_ids) ahead;
     ELSE
