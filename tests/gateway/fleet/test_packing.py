@@ -261,7 +261,7 @@ async def test_what_comes_while_a_month_is_packed_is_packed_with_it(
     month = datetime.fromtimestamp(OLD_S, UTC).replace(day=1)
     for table in ("asset_slots", "meter_slots"):
         await connection.execute("SELECT fleet.pack_begin(%s, %s)", (table, month))
-        await connection.execute("SELECT fleet.pack_next(%s, %s, 100)", (table, month))
+        await connection.execute("SELECT fleet.pack_next(%s, %s, %s)", (table, month, MANY))
     home.close(OLD_S + 5 * SLOT_S, revision=1)
     home.close(OLD_S + 200 * SLOT_S)
     new.close(OLD_S)
