@@ -24,7 +24,7 @@ $$;
 -- many slots these are. In the same statement each row that was packed is decoded, and compared with the slots that it was made of, array by array:
 -- where one differs it is an error.
 CREATE OR REPLACE FUNCTION fleet.pack_some(parent text, source text, target text, above integer, upto integer, these integer[]) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET work_mem = '128MB' SET jit = off
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET work_mem = '256MB' SET jit = off
     -- Slots are sorted by their time alone, and grouped by a hash of the rest, which keeps that order: sorting by all of it takes four times as long.
     SET enable_sort = off
 AS $$
