@@ -1,6 +1,6 @@
 """Old months become rows of days: an eighth of the room.
 
-All of it is done by functions in the database (`002_packed.sql`, `008_packing_by_day.sql`), in
+All of it is done by functions in the database (`002_packed.sql`, `007_packing_by_day.sql`), in
 small transactions: a month is begun, a day of some assets or meters is packed at a time, or some
 days of all of them, and at last the packed rows take the place of the others in one transaction.
 Wherever that is cut off, the month is as it was, and the next to look goes on. Whoever packs holds
