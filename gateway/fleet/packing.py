@@ -1,9 +1,10 @@
 """Old months become rows of days: an eighth of the room.
 
-All of it is done by functions in the database (`002_packed.sql`), in small transactions: a month is
-begun, some assets or meters are packed at a time, and at last the packed rows take the place of the
-others in one transaction. Wherever that is cut off, the month is as it was, and the
-next to look goes on. Whoever packs holds an advisory lock: one at a time.
+All of it is done by functions in the database (`002_packed.sql`, `007_packing_by_day.sql`), in
+small transactions: a month is begun, a day of some assets or meters is packed at a time, or some
+days of all of them, and at last the packed rows take the place of the others in one transaction.
+Wherever that is cut off, the month is as it was, and the next to look goes on. Whoever packs holds
+an advisory lock: one at a time.
 """
 
 import asyncio
@@ -24,8 +25,8 @@ _log = logging.getLogger(__name__)
 
 LOOK_S = 3600.0
 """Between two looks whether a month is due."""
-MANY = 200
-"""Assets or meters of a transaction: of a month, 600,000 rows and some seconds."""
+MANY = 500_000
+"""About so many slots a transaction: some seconds, and what is sorted and grouped in memory."""
 MANY_LATE = 5
 """The same of what comes late: whoever writes such a row meanwhile waits."""
 SETTLED = timedelta(days=1)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta, tzinfo
 from math import inf
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, LiteralString, TypeVar, cast
 
 from gateway.fleet import users
 from gateway.fleet.database import NotReady
@@ -51,8 +51,6 @@ QUICK_S, SLOW_S = 5.0, 30.0
 WORST_DAYS = 7
 MOST_WORST = 101
 """A page has a hundred; one more says that there are more."""
-PACKED_DAYS = 31
-"""What is older may lie in rows of a day, of which the view knows."""
 
 
 _T = TypeVar("_T")
@@ -96,9 +94,10 @@ class Questions:
         self.zone: tzinfo = settings.zone
         self._now = now
         self._quick = Asking(settings, QUICK_S)
-        self._slow = Asking(settings, SLOW_S)
+        self._slow = Asking(settings, SLOW_S, adds_up=True)
         self._fleet: _Kept[Fleet] = _Kept(FLEET_S)
         self._worst: _Kept[list[WorstRow]] = _Kept(DAY_S)
+        self._roles: _Kept[list[int]] = _Kept(DAY_S)
         self._days: dict[date, _Kept[CommunityDay]] = {}
 
     @property
@@ -145,6 +144,10 @@ class Questions:
         """The same of what takes longer, for ever. Raises DatabaseError, ConfigError."""
         while True:
             await self._worst.anew(self._ask_worst)
+            await self._roles.anew(self._ask_roles)
+            # The week before is what is looked at most: it is there at once as well.
+            for ago in range(WORST_DAYS, 1, -1):
+                await self.community(self.today() - timedelta(days=ago))
             for day in (self.today() - timedelta(days=1), self.today()):
                 kept = self._day(day)
                 await kept.anew(lambda day=day: self._ask_community(day))  # type: ignore[misc]
@@ -227,29 +230,24 @@ class Questions:
 
     async def _ask_community(self, day: date) -> CommunityDay:
         start_s, end_s = bounds_s(day, self.zone)
-        into: dict[int, str] = {}
-        for (_, told), series in _by_site(await self._slow.rows(_SERIES)):
-            roles = meter_roles(((meter, way) for _, meter, way in series), told)
-            for number, meter, way in series:
-                if (name := _SUMS.get((roles[meter], way))) is not None:
-                    into[number] = name
-        asked: dict[str, object] = {"begin": start_s, "end": end_s}
-        asked |= {"series": [*into], "names": [*into.values()]}
-        found = await self._slow.rows(_COMMUNITY, **asked)
-        if self.today() - day > timedelta(days=PACKED_DAYS):
-            found += await self._slow.rows(_PACKED_COMMUNITY, day=day, **asked) if not found else []
-        rows = cast("list[tuple[int, str, int, int | None, int]]", found)
+        roles = await self._roles.get(self._ask_roles)
+        found: dict[tuple[int, int], tuple[int, int, int]] = {}
+        rows = await self._slow.rows(_COMMUNITY, begin=start_s, end=end_s, roles=roles)
+        for at_s, role, length_s, energy_uwh, count in cast(Any, rows):
+            more = length_s, energy_uwh or 0, count
+            found[at_s, role] = _added(found.get((at_s, role)), more)
         # Where homes have slots of different lengths, the shorter ones are added up to the longest.
-        lengths = [row[2] for row in rows]
+        lengths = [length_s for length_s, _, _ in found.values()]
         if not lengths:
             lengths = [each.home.slot_length_s for each in (await self.fleet()).homes]
         slot_s = max(lengths, default=SLOT_S)
         slots = slots_between(start_s, end_s, slot_s)
         sums: dict[str, list[int | None]] = {name: [None] * slots for name in _SUMS.values()}
         meters = [0] * slots
-        for at_s, name, _, energy_uwh, count in rows:
+        for (at_s, role), (_, energy_uwh, count) in found.items():
+            name = _ROLES[role - 1]
             n = min((at_s - start_s) // slot_s, slots - 1)
-            if energy_uwh is not None:
+            if count:
                 sums[name][n] = (sums[name][n] or 0) + energy_uwh
             if name == "from_grid":
                 meters[n] = max(meters[n], count)
@@ -267,6 +265,16 @@ class Questions:
             known=known,
             expected=expected,
         )
+
+    async def _ask_roles(self) -> list[int]:
+        """For each series, from 1 on, to which of `_ROLES` it adds, counted from 1; 0: to none."""
+        found: dict[int, int] = {}
+        for (_, told), series in _by_site(await self._slow.rows(_SERIES)):
+            roles = meter_roles(((meter, way) for _, meter, way in series), told)
+            for number, meter, way in series:
+                name = _SUMS.get((roles[meter], way))
+                found[number] = _ROLES.index(name) + 1 if name is not None else 0
+        return [found.get(number, 0) for number in range(1, max(found, default=0) + 1)]
 
     # --- one home ---------------------------------------------------------------------------------
 
@@ -315,9 +323,7 @@ class Questions:
                 for _, at_s, _, state, reason in states
                 if reason and str(state) in _STATES
             ][:20],
-            first_day=day_of(cast(int, first[0][0]), self.zone)
-            if first and first[0][0] is not None
-            else None,
+            first_day=cast("date | None", first[0][0]),
             today=self.today(),
         )
 
@@ -393,10 +399,16 @@ _SUMS = {
     ("sun", "export"): "sun",
 }
 """What the meters of a role and direction add up to."""
+_ROLES = tuple(_SUMS.values())
 
 _LETTERS = {"o": "w", "s": "s", "a": "a", "r": "r", "m": "l"}
 """Of `fleet.deliveries`, as the box's pictures have them."""
 _STATES = {"r": "rejected", "m": "missed"}
+
+
+def _added(one: tuple[int, int, int] | None, other: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Lengths, energies and counts of the same slot: the longest, and the sums."""
+    return other if one is None else (max(one[0], other[0]), one[1] + other[1], one[2] + other[2])
 
 
 def _by_site(
@@ -544,8 +556,8 @@ FROM fleet.series s LEFT JOIN fleet.status t ON t.site = s.site
 _TOLD_METERS = "SELECT told->'meters' FROM fleet.status WHERE site = %(site)s"
 
 _FIRST_DAY = """
-SELECT extract(epoch FROM min(first.slot))::bigint FROM fleet.assets a CROSS JOIN LATERAL (
-    SELECT slot FROM fleet.asset_slots WHERE asset = a.id ORDER BY slot LIMIT 1) first
+SELECT min(first.day) FROM fleet.assets a CROSS JOIN LATERAL (
+    SELECT day FROM fleet.days WHERE asset = a.id ORDER BY day LIMIT 1) first
 WHERE a.site = %(site)s
 """
 
@@ -576,30 +588,76 @@ WHERE a.site = %(site)s AND d.slot >= to_timestamp(%(begin)s) AND d.slot < to_ti
 ORDER BY d.slot
 """
 
-# Only newest revisions count; few slots have more than one.
-_COMMUNITY = """
-SELECT extract(epoch FROM s.slot)::bigint, r.name, max(s.length_s), sum(s.energy_uwh)::bigint,
-    count(s.energy_uwh)::int
-FROM unnest(%(series)s::int[], %(names)s::text[]) r (series, name)
-JOIN fleet.meter_slots s ON s.series = r.series
-WHERE s.slot >= to_timestamp(%(begin)s) AND s.slot < to_timestamp(%(end)s) AND NOT EXISTS (
-    SELECT FROM fleet.meter_slots n WHERE n.series = s.series AND n.slot = s.slot
-        AND n.revision > s.revision AND n.revision > 0
-        AND n.slot >= to_timestamp(%(begin)s) AND n.slot < to_timestamp(%(end)s))
-GROUP BY s.slot, r.name
+# What a meter adds to is looked up in an array by its series: a join takes as long as all of the
+# rest. Only newest revisions count: as few slots have more than one, all rows are added up, and
+# those of before are taken off again.
+_NARROW_COMMUNITY: LiteralString = """
+SELECT extract(epoch FROM slot)::bigint, role, max(length_s), sum(energy_uwh)::bigint,
+    count(energy_uwh)::int
+FROM (SELECT *, (%(roles)s::smallint[])[series] AS role FROM fleet.meter_slots) s
+WHERE role > 0 AND slot >= to_timestamp(%(begin)s) AND slot < to_timestamp(%(end)s)
+GROUP BY slot, role
+UNION ALL
+SELECT extract(epoch FROM s.slot)::bigint, s.role, max(old.length_s), -sum(old.energy_uwh)::bigint,
+    -count(old.energy_uwh)::int
+FROM (SELECT DISTINCT series, slot, (%(roles)s::smallint[])[series] AS role
+    FROM fleet.meter_slots WHERE revision > 0 AND slot >= to_timestamp(%(begin)s)
+        AND slot < to_timestamp(%(end)s)) s,
+    LATERAL (SELECT length_s, energy_uwh FROM fleet.meter_slots o
+        WHERE o.series = s.series AND o.slot = s.slot ORDER BY o.revision DESC OFFSET 1) old
+WHERE s.role > 0
+GROUP BY s.slot, s.role
 """
 
-_PACKED_COMMUNITY = """
-SELECT extract(epoch FROM m.slot)::bigint, r.name, max(m.length_s), sum(m.energy_uwh)::bigint,
-    count(m.energy_uwh)::int
-FROM unnest(%(series)s::int[], %(names)s::text[]) r (series, name)
-JOIN fleet.series n ON n.id = r.series JOIN fleet.sites t ON t.id = n.site
-JOIN fleet.meters m ON m.site = t.name AND m.meter = n.meter AND m.serial = n.serial
-    AND m.direction = CASE n.direction WHEN 'i' THEN 'import' ELSE 'export' END
-WHERE m.day BETWEEN %(day)s::date - 1 AND %(day)s::date + 1
-    AND m.slot >= to_timestamp(%(begin)s) AND m.slot < to_timestamp(%(end)s)
-GROUP BY m.slot, r.name
+# Of months that are packed, what came afterwards …
+_LATE_COMMUNITY: LiteralString = """
+SELECT extract(epoch FROM slot)::bigint, role, max(length_s), sum(energy_uwh)::bigint,
+    count(energy_uwh)::int
+FROM (SELECT *, (%(roles)s::smallint[])[series] AS role FROM fleet.meter_late) s
+WHERE role > 0 AND slot >= to_timestamp(%(begin)s) AND slot < to_timestamp(%(end)s)
+    AND NOT EXISTS (SELECT FROM fleet.meter_late n
+        WHERE n.series = s.series AND n.slot = s.slot AND n.revision > s.revision)
+GROUP BY slot, role
 """
+
+# … and the rest. Arrays are cut to the day before they are unfolded; a slot of which something
+# came afterwards is looked for only where something came of that meter that day.
+_PACKED_COMMUNITY: LiteralString = """
+SELECT at_s, role, max(length_s), sum(energy_uwh)::bigint, count(energy_uwh)::int
+FROM (SELECT series, role, length_s, some_are_late,
+        day_s + coalesce(at, first + n - 2) * length_s AS at_s,
+        ended - begun + CASE WHEN is_unlike THEN unlike ELSE 0 END AS energy_uwh
+    FROM (SELECT series, role, length_s, some_are_late, day_s, first, is_unlike, unnest(at) AS at,
+            unnest(unlike_uwh[first:last]) AS unlike, unnest(begun_uwh[first:last]) AS begun,
+            unnest(end_register_uwh[first:last]) AS ended,
+            generate_subscripts(samples[first:last], 1) AS n
+        FROM (SELECT series, role, length_s, day_s, at, unlike_uwh, end_register_uwh, samples,
+                unlike_uwh IS NOT NULL AS is_unlike,
+                CASE WHEN cardinality(begin_register_uwh) < cardinality(end_register_uwh)
+                    THEN begin_register_uwh || end_register_uwh ELSE begin_register_uwh
+                END AS begun_uwh,
+                CASE WHEN at IS NULL THEN greatest(1, (%(begin)s::bigint - day_s) / length_s + 1)
+                    ELSE 1 END::int AS first,
+                CASE WHEN at IS NULL
+                    THEN least(cardinality(samples),
+                        (%(end)s::bigint - day_s + length_s - 1) / length_s)
+                    ELSE cardinality(samples) END::int AS last,
+                series IN (SELECT series FROM fleet.meter_late WHERE slot >= to_timestamp(%(begin)s)
+                    AND slot < to_timestamp(%(end)s)) AS some_are_late
+            FROM (SELECT *, (%(roles)s::smallint[])[series] AS role,
+                    (day - date '1970-01-01') * 86400::bigint AS day_s
+                FROM fleet.meter_days) d
+            WHERE role > 0 AND day BETWEEN (to_timestamp(%(begin)s) AT TIME ZONE 'UTC')::date
+                AND (to_timestamp(%(end)s - 1) AT TIME ZONE 'UTC')::date) days) slots) s
+WHERE at_s >= %(begin)s::bigint AND at_s < %(end)s::bigint AND (NOT some_are_late OR NOT EXISTS (
+    SELECT FROM fleet.meter_late n WHERE n.series = s.series AND n.slot = to_timestamp(s.at_s)))
+GROUP BY at_s, role
+"""
+
+# In one question: months are packed at any moment.
+_COMMUNITY: LiteralString = " UNION ALL ".join(
+    (_NARROW_COMMUNITY, _PACKED_COMMUNITY, _LATE_COMMUNITY)
+)
 
 _SITE_DAYS = """
 SELECT site, sum(known)::int, sum(due)::int FROM fleet.coverage(%(day)s) GROUP BY site

@@ -55,6 +55,50 @@ async def test_rows_of_the_first_version_are_counted_by_day_and_stay(
     await connection.close()
 
 
+async def test_a_month_that_a_version_before_has_begun_to_pack_begins_anew(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    """It packed asset by asset, and is in the middle of that."""
+    postgres.new_database("from_sixth")
+    write_config(tmp_path, 1, postgres, "from_sixth")
+    connection = await connect(load(tmp_path))
+    sixth = [path.stem for path in migrating.migrations()].index("006_kept_revocations") + 1
+    await migrating.migrate(connection, up_to=sixth)
+    month = "date_trunc('month', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - interval '3 months'"
+    await connection.execute(f"SELECT fleet.add_month({month})")
+    await connection.execute("INSERT INTO fleet.sites (name) VALUES ('home-1')")
+    await connection.execute(
+        "INSERT INTO fleet.assets (site, uuid) SELECT 1, gen_random_uuid() "
+        "FROM generate_series(1, 3)"
+    )
+    await connection.execute("INSERT INTO fleet.stores (site, name) VALUES (1, 's')")
+    await connection.execute(
+        "INSERT INTO fleet.asset_slots (slot, energy_uwh, asset, store, length_s, revision, kind, "
+        f"quality) SELECT {month} + n * interval '15 minutes', n, a, 1, 900, 0, 'm', 'm' "
+        "FROM generate_series(0, 959) n, generate_series(1, 3) a"
+    )
+    await connection.execute(f"SELECT fleet.pack_begin('asset_slots', {month})")
+    await connection.execute(f"SELECT fleet.pack_next('asset_slots', {month}, 2)")
+    await migrating.migrate(connection)
+    cursor = await connection.execute(
+        "SELECT slots, last_id, next_day, (SELECT sum(energy_uwh)::int FROM fleet.measurements) "
+        "FROM fleet.packed"
+    )
+    total = 3 * 959 * 960 // 2
+    assert await cursor.fetchall() == [(0, 0, None, total)]
+    done = [True]
+    while done[0]:
+        cursor = await connection.execute(f"SELECT fleet.pack_next('asset_slots', {month}, 200)")
+        done = list(await cursor.fetchone() or [])
+    cursor = await connection.execute(f"SELECT fleet.pack_end('asset_slots', {month})")
+    assert await cursor.fetchall() == [(True,)]
+    cursor = await connection.execute(
+        "SELECT slots::int, (SELECT sum(energy_uwh)::int FROM fleet.measurements) FROM fleet.packed"
+    )
+    assert await cursor.fetchall() == [(3 * 960, total)]
+    await connection.close()
+
+
 async def test_what_a_version_without_an_exchange_has_stored_is_owed_once_it_comes_again(
     postgres: Postgres, tmp_path: Path
 ) -> None:

@@ -261,7 +261,7 @@ async def test_what_comes_while_a_month_is_packed_is_packed_with_it(
     month = datetime.fromtimestamp(OLD_S, UTC).replace(day=1)
     for table in ("asset_slots", "meter_slots"):
         await connection.execute("SELECT fleet.pack_begin(%s, %s)", (table, month))
-        await connection.execute("SELECT fleet.pack_next(%s, %s, 100)", (table, month))
+        await connection.execute("SELECT fleet.pack_next(%s, %s, %s)", (table, month, MANY))
     home.close(OLD_S + 5 * SLOT_S, revision=1)
     home.close(OLD_S + 200 * SLOT_S)
     new.close(OLD_S)
@@ -318,20 +318,23 @@ async def test_a_kill_in_the_middle_of_packing_loses_and_doubles_nothing(
 ) -> None:
     names = [f"home-{n}" for n in range(160)]
     database = add_sites(postgres, settings, *names)
+    month = datetime.fromtimestamp(OLD_S, UTC).replace(day=1)
+    a_time = MANY // (640 * 96)
+    assert a_time == 8, "so many days are packed in a transaction"
     with postgres.connect(database) as own:
         own.execute("INSERT INTO fleet.stores (site, name) SELECT id, 's' FROM fleet.sites")
         own.execute(
             "INSERT INTO fleet.assets (site, uuid) SELECT s.id, gen_random_uuid() "
             "FROM fleet.sites s, generate_series(1, 4)"
         )
-        own.execute("SELECT fleet.add_month(to_timestamp(%s))", (OLD_S,))
+        own.execute("SELECT fleet.add_month(%s)", (month,))
         own.execute(
-            "INSERT INTO fleet.asset_slots SELECT to_timestamp(%s + k * 900), a.id * 1000 + k, 3, "
-            "now(), a.id, 1, 900, 0, 'm', 'm' FROM fleet.assets a, generate_series(0, 95) k",
-            (OLD_S,),
+            "INSERT INTO fleet.asset_slots SELECT %s + make_interval(days => %s * d, "
+            "mins => 15 * k), a.id * 1000 + k, 3, now(), a.id, 1, 900, 0, 'm', 'm' "
+            "FROM fleet.assets a, generate_series(0, 31) k, generate_series(0, 2) d",
+            (month, a_time),
         )
         # So slow that it is in the middle of the next transaction when it is killed.
-        month = datetime.fromtimestamp(OLD_S, UTC).replace(day=1)
         own.execute("SELECT fleet.pack_begin('asset_slots', %s)", (month,))
         own.execute(
             "CREATE FUNCTION fleet.slow() RETURNS trigger LANGUAGE plpgsql AS "
@@ -339,25 +342,23 @@ async def test_a_kill_in_the_middle_of_packing_loses_and_doubles_nothing(
         )
         own.execute(
             f"CREATE TRIGGER slow BEFORE INSERT ON fleet.asset_days_{month:%Y_%m} FOR EACH ROW "
-            f"WHEN (NEW.asset IN ({MANY} + 50, 2 * {MANY} + 50)) EXECUTE FUNCTION fleet.slow()"
+            f"WHEN (NEW.asset = 50 AND NEW.day > '{month:%Y-%m-%d}') EXECUTE FUNCTION fleet.slow()"
         )
     before = whole(postgres, settings)[0]
     # It is killed once one transaction is done, then after another; the third time it ends.
-    for last_id in (MANY, 2 * MANY, None):
+    for next_day in (month + timedelta(days=a_time), month + timedelta(days=2 * a_time), None):
         with (settings.folder / "pack.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "gateway", "--config", str(settings.folder), "fleet", "pack",
                 stdout=log, stderr=log,
             )  # fmt: skip
-        while process.returncode is None and last_id is not None:
-            (row,) = postgres.rows(
-                "SELECT coalesce(max(last_id), 0) FROM fleet.packed", dbname=database
-            )
-            if row[0] >= last_id:
+        while process.returncode is None and next_day is not None:
+            (row,) = postgres.rows("SELECT max(next_day) FROM fleet.packed", dbname=database)
+            if row[0] is not None and row[0] >= next_day.date():
                 os.kill(process.pid, signal.SIGKILL)
                 break
             await asyncio.sleep(0.01)
-        assert await process.wait() == (0 if last_id is None else -signal.SIGKILL)
+        assert await process.wait() == (0 if next_day is None else -signal.SIGKILL)
         assert whole(postgres, settings)[0] == before
     assert await due(connection, 60) == []
     assert postgres.rows("SELECT sum(slots)::int FROM fleet.packed", dbname=database) == [
