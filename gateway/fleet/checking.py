@@ -90,6 +90,12 @@ class Checked:
         newest += [(each.rows[-1].slot_s, each.length_s) for each in self.meters]
         return max(newest, default=None)
 
+    @property
+    def oldest_s(self) -> int:
+        """Start of the first slot that has a row. There is one."""
+        begins = [each.rows[0].slot_s for each in self.items]
+        return min(begins + [each.rows[0].slot_s for each in self.meters])
+
 
 class _Bounds(NamedTuple):
     from_s: int
