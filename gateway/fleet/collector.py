@@ -363,6 +363,8 @@ async def _plan_once(connection: Connection) -> None:
     connection.prepare_threshold = 1
     with translated():
         await connection.execute("SET plan_cache_mode = force_generic_plan")
+        for join in ("hashjoin", "mergejoin", "material"):
+            await connection.execute(f"SET enable_{join} = off")
 
 
 _place_of = lru_cache(maxsize=100_000)(place_of)

@@ -75,7 +75,7 @@ async def insert_new(
         await _copy(connection, COPY_METERS, meters)
         doubtful = await _count(connection, directory, items)
         doubtful |= await _revised_forecasts(connection, directory, items)
-        await owe(connection, (s for s in stored(items) if s.revision or s.asset in doubtful))
+        await owe(connection, stored(items, only=doubtful))
         fresh = owed(directory, items, doubtful)
         inserted.delivered = {row[0] for row in fresh} - directory.delivered
         if inserted.delivered:

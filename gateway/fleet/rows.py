@@ -3,7 +3,7 @@
 A row has its slot as PostgreSQL writes it, so that it goes into COPY and into an array alike.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -121,15 +121,18 @@ def counted(directory: Directory, items: Sequence[Item]) -> list[Row]:
     return [(*key, *found[key]) for key in sorted(found)]
 
 
-def stored(items: Sequence[Item]) -> Iterator[Stored]:
-    """The numbers that may be owed to the exchange, or not any more."""
+def stored(items: Sequence[Item], only: Set[int] | None = None) -> Iterator[Stored]:
+    """The numbers that may be owed to the exchange, or not any more; `only` of these assets, and of
+    others what is written anew.
+    """
     for asset, _, kind, by_fleet, item in items:
+        firsts = by_fleet and (only is None or asset in only)
         for row in item.rows:
-            if by_fleet or row.revision:
+            if firsts or row.revision:
                 yield Stored(asset, row.slot_s, kind, row.revision, by_fleet)
 
 
-def owed(directory: Directory, items: Sequence[Item], doubtful: set[int]) -> list[Row]:
+def owed(directory: Directory, items: Sequence[Item], doubtful: Set[int]) -> list[Row]:
     """What is owed to the exchange of first revisions that are new; without assets of which newer
     ones may be there. As `statements.OWED_COLUMNS` has them.
     """
@@ -163,3 +166,8 @@ def as_array(column: tuple[Any, ...]) -> str:
     took two thirds of the collector's time.
     """
     return "{" + msgspec.json.encode(column).decode()[1:-1] + "}"
+
+
+def as_text_array(column: tuple[str, ...]) -> str | list[str]:
+    """The same of whatever texts a gateway sent: what cannot be printed JSON writes otherwise."""
+    return as_array(column) if all(map(str.isprintable, column)) else list(column)

@@ -232,14 +232,13 @@ known, and only where there are some, which slots are known at all.
 """
 
 TOUCH = """
-WITH mine AS (SELECT id FROM fleet.stores WHERE id = ANY(%s::int[]) ORDER BY id FOR UPDATE)
 UPDATE fleet.stores s SET last_at = now(), last_slot = greatest(s.last_slot, to_timestamp(n.slot)),
     length_s = coalesce(CASE WHEN to_timestamp(n.slot) >= s.last_slot THEN n.length_s END,
         s.length_s, n.length_s),
     version = n.version, deliver = n.deliver, lag_s = n.lag_s
-FROM mine JOIN unnest(%s::int[], %s::bigint[], %s::int[], %s::text[], %s::text[], %s::real[])
-    AS n(id, slot, length_s, version, deliver, lag_s) USING (id)
-WHERE s.id = mine.id
+FROM unnest(%s::int[], %s::bigint[], %s::int[], %s::text[], %s::text[], %s::real[])
+    AS n(id, slot, length_s, version, deliver, lag_s)
+WHERE s.id = n.id
 """
 """The length of slots is that of the newest: what comes of long ago may have had another."""
 

@@ -29,7 +29,7 @@ from gateway.fleet.database import Connection, NoPartition, Unfit, translated
 from gateway.fleet.directory import Directory
 from gateway.fleet.inbox import Delivered
 from gateway.fleet.inserting import Inserted, NotThisWay, insert_any, insert_new
-from gateway.fleet.rows import Row, as_array, series_name
+from gateway.fleet.rows import Row, as_array, as_text_array, series_name
 from gateway.fleet.rows import Taken as Taken  # noqa: PLC0414 — part of what is said
 from gateway.fleet.statements import (
     FORGET,
@@ -339,8 +339,11 @@ _CLASH = (
 
 async def _touch_stores(connection: Connection, touched: list[tuple[Any, ...]]) -> None:
     if touched:
-        columns = [list(column) for column in zip(*touched, strict=True)]
-        await connection.execute(TOUCH, [columns[0], *columns])
+        stores, slots, lengths, versions, deliverers, lags = zip(*touched, strict=True)
+        numbers = as_array(stores)
+        columns = as_array(slots), as_array(lengths), as_text_array(versions)
+        more = as_array(deliverers), as_array(lags)
+        await connection.execute(TOUCH, (numbers, *columns, *more))
 
 
 async def _keep(connection: Connection, kept: list[Kept]) -> None:
