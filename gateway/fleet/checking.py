@@ -31,6 +31,8 @@ from gateway.outbox.fleet.messages import (
 DAY_S = 86_400
 OLDEST_S = 400 * DAY_S
 """Gateways keep slots for 400 days."""
+_DIVISORS = frozenset(n for n in range(1, DAY_S + 1) if DAY_S % n == 0)
+"""The lengths that slots may have, in seconds."""
 AHEAD_S = DAY_S
 """Forecasts are of slots to come; a clock that is wrong must make no partition."""
 
@@ -114,7 +116,11 @@ def check(message: Slots, now_s: float) -> Checked:
         raise BadMessage("the time at which it was sent, or one of its numbers, is out of bounds")
     for item in message.items:
         length_s = item.length_s
-        if _is_uuid(item.asset) and _divides(length_s) and _are_good(item.rows, length_s, bounds):
+        if (
+            length_s in _DIVISORS
+            and _is_uuid(item.asset)
+            and _are_good(item.rows, length_s, bounds)
+        ):
             checked.items.append(item)
         else:
             why = _why_not_item(item)
@@ -122,11 +128,10 @@ def check(message: Slots, now_s: float) -> Checked:
     for meter in message.meters:
         length_s = meter.length_s
         if (
-            _divides(length_s)
+            length_s in _DIVISORS
             and _are_good(meter.rows, length_s, bounds)
             and _tell_well(meter.rows)
-            and _is_name(meter.meter)
-            and _is_name(meter.serial)
+            and _has_names(meter)
         ):
             checked.meters.append(meter)
         else:
@@ -222,9 +227,13 @@ def _is_uuid(text: str) -> bool:
 
 
 def _why_not_meter(meter: MeterRows) -> str:
-    if not (_is_name(meter.meter) and _is_name(meter.serial)):
+    if not _has_names(meter):
         return f"meter {meter.meter[:40]!a}: its name or serial number is no such text"
     return _why_not_length(meter)
+
+
+def _has_names(meter: MeterRows) -> bool:
+    return _is_name(meter.meter) and _is_name(meter.serial)
 
 
 def _is_name(text: str) -> bool:
@@ -232,13 +241,8 @@ def _is_name(text: str) -> bool:
     return len(text) <= MAX_NAME and "\0" not in text
 
 
-@lru_cache(maxsize=100)
-def _divides(length_s: int) -> bool:
-    return length_s >= 1 and DAY_S % length_s == 0
-
-
 def _why_not_length(rows: AssetRows | MeterRows) -> str:
-    if not _divides(rows.length_s):
+    if rows.length_s not in _DIVISORS:
         return f"{_name(rows)}: slots of {rows.length_s} s do not divide a day"
     return ""
 
