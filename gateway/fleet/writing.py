@@ -145,6 +145,7 @@ class Writer:
                 replies += await self._commit(connection, insert_new, new, kept)
             except NotThisWay:
                 others = [*batch]
+                await self._learn(connection, batch)  # days may have been forgotten
         if others or kept:
             replies += await self._commit(connection, insert_any, others, kept)
         return replies
