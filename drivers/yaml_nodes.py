@@ -23,9 +23,10 @@ if TYPE_CHECKING or yaml.__with_libyaml__:
             yaml.composer.Composer.__init__(self)
 
 
-_TAKEN_OTHERWISE = re.compile(r"[\t\ufeff]|\r(?!\n)|^[^#\n]*\?", re.M)
+_TAKEN_OTHERWISE = re.compile(r"[\t\ufeff]|\r(?!\n)|^[^#\n]*\?|^---[^\n]*\Z", re.M)
 """libyaml takes tabs inside of keys and plain text, a byte order mark and a lone carriage return in
-the middle, and a question mark (but in comments people ask) in a word in {} and [].
+the middle, and a question mark (but in comments people ask) in a word in {} and []; and it has a
+line more where a text ends in its "---".
 """
 
 

@@ -80,7 +80,9 @@ def test_a_file_with_mistakes_is_read_alike(
     assert outcome(text, with_libyaml=True) == outcome(text, with_libyaml=False)
 
 
-@pytest.mark.parametrize("text", ["a\tb: 1", "{a? : 1}", "a: b\rc: d", "- \ufeffa: b"])
+@pytest.mark.parametrize(
+    "text", ["a\tb: 1", "{a? : 1}", "{a?b: 1}", "a: b\rc: d", "- \ufeffa: b", "---", "--- # c"]
+)
 def test_what_libyaml_takes_otherwise_is_not_left_to_it(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
