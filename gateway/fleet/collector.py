@@ -218,7 +218,7 @@ class Collector:
             try:
                 connection = await connect(self._settings, f"meter-gateway fleet {self.name}")
                 await migrating.require(connection)
-                await _plan_once(connection)
+                await plan_once(connection)
                 self.writer.directory.forget()
                 await self._housekeeping(connection)
                 # What was not stored yet comes again, if its site has another number by now.
@@ -358,7 +358,7 @@ class Collector:
         self._logged.difference_update(troubles)
 
 
-async def _plan_once(connection: Connection) -> None:
+async def plan_once(connection: Connection) -> None:
     """The same few statements come again and again, and their plans do not depend on what is in
     them. Rows are looked up one by one in the order in which they are given, by index: in that
     order they are locked, and no other plan is as fast for some hundreds of a large table. Raises

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.cli.main import main
+from gateway.outbox.fleet.change import Deliver
 from gateway.outbox.fleet.messages import (
     AssetRow,
     AssetRows,
@@ -81,10 +82,10 @@ def rows_of(site: str, slots_s: list[int]) -> tuple[list[AssetRows], list[MeterR
     return assets, meters
 
 
-def payload_of(site: str, seq: int, slots_s: list[int]) -> bytes:
+def payload_of(site: str, seq: int, slots_s: list[int], deliver: Deliver = "fleet") -> bytes:
     items, meters = rows_of(site, slots_s)
     return encode(
-        Slots(1, site, "store", [(seq, seq)], "0.1.0", int(time.time()), "fleet", items, meters)
+        Slots(1, site, "store", [(seq, seq)], "0.1.0", int(time.time()), deliver, items, meters)
     )
 
 
