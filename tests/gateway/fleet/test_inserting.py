@@ -122,10 +122,12 @@ def drawn_batches(draw: random.Random) -> list[list[tuple[str, bytes]]]:
                 continue
             seqs = [home.close(first_s + n * SLOT_S, revision) for n in range(many)]
             message = home.slots(seqs, NOW_S)
-            if draw.random() < 0.2:
+            if draw.random() < 0.4:
+                quality = draw.choice(("missing", "estimated", "partial"))
                 for item in message.items:
                     row = item.rows[0]
-                    item.rows[0] = AssetRow(row.slot_s, row.revision, None, "missing")
+                    known = None if quality == "missing" else row.energy_uwh
+                    item.rows[0] = AssetRow(row.slot_s, row.revision, known, quality)
             batch.append((site, encode(message)))
         batch += draw.sample(sent, min(len(sent), draw.choice((0, 0, 1, 3))))
         sent += batch
