@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from gateway.fleet import migrating, writing
+from gateway.energy.slot import Quality
+from gateway.fleet import inserting, migrating, writing
 from gateway.fleet.database import Connection, connect
 from gateway.fleet.inbox import Delivered
-from gateway.fleet.inserting import insert_any
+from gateway.fleet.inserting import NotThisWay
 from gateway.fleet.settings import FleetSettings
 from gateway.fleet.writing import Taken, Writer
 from gateway.outbox.fleet.messages import AssetRow, AssetRows, Slots, encode
@@ -65,12 +66,12 @@ class Ways:
     any: int = 0
 
     def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        own_new, own_any = writing.insert_new, writing.insert_any
+        own_new, own_any = inserting.insert_new, inserting.insert_any
 
         async def insert_new(*args: Any) -> Any:
             try:
                 found = await own_new(*args)
-            except writing.NotThisWay:
+            except NotThisWay:
                 self.not_this_way += 1
                 raise
             self.new += 1
@@ -123,7 +124,7 @@ def drawn_batches(draw: random.Random) -> list[list[tuple[str, bytes]]]:
             seqs = [home.close(first_s + n * SLOT_S, revision) for n in range(many)]
             message = home.slots(seqs, NOW_S)
             if draw.random() < 0.4:
-                quality = draw.choice(("missing", "estimated", "partial"))
+                quality: Quality = draw.choice(("missing", "estimated", "partial"))
                 for item in message.items:
                     row = item.rows[0]
                     known = None if quality == "missing" else row.energy_uwh
@@ -156,7 +157,7 @@ async def test_both_ways_come_to_the_same(
         await connection.execute("SELECT fleet.add_month(now() - interval '2 days')")
         if name == "by INSERT alone":
             assert ways.new > 2, "the other was no test of COPY"
-            monkeypatch.setattr(writing, "insert_new", insert_any)
+            monkeypatch.setattr(writing, "insert_new", inserting.insert_any)
         writer = Writer()
         for batch in batches:
             await write(connection, writer, *batch)
