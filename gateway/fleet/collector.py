@@ -54,6 +54,11 @@ backlog.
 """
 BACKOFF_S = (0.5, 15.0)
 
+GC_THRESHOLDS = 50_000, 20, 100
+"""For the process that it runs in: messages are thousands of small objects that are gone at once,
+and in no circles.
+"""
+
 HOUSEKEEPING_S = 10.0
 """Between two looks at sites, partitions and the other collectors."""
 LOOK_AGAIN_S = 2.0

@@ -6,6 +6,7 @@ A machine that others keep busy takes half as much again for the same.
 """
 
 import asyncio
+import gc
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.cli.main import main
-from gateway.fleet.collector import plan_once
+from gateway.fleet.collector import GC_THRESHOLDS, plan_once
 from gateway.fleet.database import Connection, connect
 from gateway.fleet.inbox import Delivered
 from gateway.fleet.settings import load
@@ -62,6 +63,15 @@ class Cost:
 
 def figures() -> Iterator[Figure]:
     """Raises RuntimeError where something is missing."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(*GC_THRESHOLDS)
+    try:
+        yield from _figures()
+    finally:
+        gc.set_threshold(*thresholds)
+
+
+def _figures() -> Iterator[Figure]:
     for deliver, who in (("fleet", "the fleet delivers"), ("direct", "gateways deliver")):
         progress(f"fleet_writing: {who}")
         with tempfile.TemporaryDirectory() as name, running(DATABASE_OPTIONS) as postgres:
