@@ -94,7 +94,7 @@ bench: .venv/dev.stamp
 	$(BIN)/python -m tests.benchmarks
 
 bench-fleet: .venv/dev.stamp
-	$(BIN)/python -m tests.benchmarks fleet fleet_storage
+	$(BIN)/python -m tests.benchmarks fleet fleet_writing fleet_storage
 
 .venv/fuzz.stamp: .venv/dev.stamp
 	$(BIN)/python -m pip install --quiet --group fuzz

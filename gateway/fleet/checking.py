@@ -31,6 +31,8 @@ from gateway.outbox.fleet.messages import (
 DAY_S = 86_400
 OLDEST_S = 400 * DAY_S
 """Gateways keep slots for 400 days."""
+_DIVISORS = frozenset(n for n in range(1, DAY_S + 1) if DAY_S % n == 0)
+"""The lengths that slots may have, in seconds."""
 AHEAD_S = DAY_S
 """Forecasts are of slots to come; a clock that is wrong must make no partition."""
 
@@ -90,6 +92,12 @@ class Checked:
         newest += [(each.rows[-1].slot_s, each.length_s) for each in self.meters]
         return max(newest, default=None)
 
+    @property
+    def oldest_s(self) -> int:
+        """Start of the first slot that has a row. There is one."""
+        begins = [each.rows[0].slot_s for each in self.items]
+        return min(begins + [each.rows[0].slot_s for each in self.meters])
+
 
 class _Bounds(NamedTuple):
     from_s: int
@@ -100,25 +108,36 @@ def check(message: Slots, now_s: float) -> Checked:
     """What of it can be stored at that time. Raises BadMessage where a later version wrote it."""
     bounds = _Bounds(int(now_s) - OLDEST_S, int(now_s) + AHEAD_S)
     checked = Checked([], [], [])
-    if not 0 < len(message.store) <= MAX_NAME or not _is_text(message.store):
+    if not message.store or not _is_name(message.store):
         raise BadMessage("its store is empty, or no name")
-    if not _is_text(message.version) or len(message.version) > MAX_NAME:
+    if not _is_name(message.version):
         raise BadMessage("its version is no text")
     if not 0 <= message.sent <= MAX_TIME_S or any(end > MAX_SEQ for _, end in message.seq):
         raise BadMessage("the time at which it was sent, or one of its numbers, is out of bounds")
     for item in message.items:
-        why = _why_not_item(item)
-        if not why and _are_good(item.rows, item.length_s, bounds):
+        length_s = item.length_s
+        if (
+            length_s in _DIVISORS
+            and _is_uuid(item.asset)
+            and _are_good(item.rows, length_s, bounds)
+        ):
             checked.items.append(item)
-            continue
-        checked.items.extend(_good(item, why, bounds, _no_more, checked.refusals))
+        else:
+            why = _why_not_item(item)
+            checked.items.extend(_good(item, why, bounds, _no_more, checked.refusals))
     for meter in message.meters:
-        _require_known(meter.rows)
-        why = _why_not_meter(meter)
-        if not why and _are_good(meter.rows, meter.length_s, bounds) and _tell_well(meter.rows):
+        length_s = meter.length_s
+        if (
+            length_s in _DIVISORS
+            and _are_good(meter.rows, length_s, bounds)
+            and _tell_well(meter.rows)
+            and _has_names(meter)
+        ):
             checked.meters.append(meter)
-            continue
-        checked.meters.extend(_good(meter, why, bounds, _why_not_meter_row, checked.refusals))
+        else:
+            _require_known(meter.rows)
+            why = _why_not_meter(meter)
+            checked.meters.extend(_good(meter, why, bounds, _why_not_meter_row, checked.refusals))
     return checked
 
 
@@ -151,6 +170,8 @@ def _tell_well(rows: Sequence[MeterRow]) -> bool:
             or not 0 <= row.largest_gap_ms <= MAX_INT
             or not -MAX_REGISTER_UWH <= row.begin_register_uwh <= MAX_REGISTER_UWH
             or not -MAX_REGISTER_UWH <= row.end_register_uwh <= MAX_REGISTER_UWH
+            or row.method not in METHODS
+            or row.clock not in CLOCKS
         ):
             return False
     return True
@@ -192,22 +213,36 @@ def _name(rows: AssetRows | MeterRows) -> str:
 
 
 def _why_not_item(item: AssetRows) -> str:
-    try:
-        uuid_of(item.asset)
-    except ValueError:
+    if not _is_uuid(item.asset):
         return f"asset {item.asset[:40]!a} is no UUID"
     return _why_not_length(item)
 
 
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid_of(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _why_not_meter(meter: MeterRows) -> str:
-    for text in (meter.meter, meter.serial):
-        if len(text) > MAX_NAME or not _is_text(text):
-            return f"meter {meter.meter[:40]!a}: its name or serial number is no such text"
+    if not _has_names(meter):
+        return f"meter {meter.meter[:40]!a}: its name or serial number is no such text"
     return _why_not_length(meter)
 
 
+def _has_names(meter: MeterRows) -> bool:
+    return _is_name(meter.meter) and _is_name(meter.serial)
+
+
+def _is_name(text: str) -> bool:
+    """PostgreSQL takes no text with a NUL."""
+    return len(text) <= MAX_NAME and "\0" not in text
+
+
 def _why_not_length(rows: AssetRows | MeterRows) -> str:
-    if rows.length_s < 1 or DAY_S % rows.length_s:
+    if rows.length_s not in _DIVISORS:
         return f"{_name(rows)}: slots of {rows.length_s} s do not divide a day"
     return ""
 
@@ -252,11 +287,6 @@ def _require_known(rows: Iterable[MeterRow]) -> None:
                 f"the word {(row.method if row.method not in METHODS else row.clock)[:40]!a} is "
                 "not known here: bring the collector up to date first"
             )
-
-
-def _is_text(text: str) -> bool:
-    """Whether PostgreSQL takes it."""
-    return "\0" not in text
 
 
 @lru_cache(maxsize=100_000)

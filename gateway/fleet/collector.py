@@ -44,13 +44,20 @@ _log = logging.getLogger(__name__)
 
 BATCH_ROWS = 4_000
 BATCH_MESSAGES = 1_000
-GATHER_S = 0.25
-"""Between the beginnings of two commits, while there is little to store: a commit costs the same
-for one row and for hundreds.
+GATHER_S = 0.4
+"""Between the beginnings of two commits, while there is little to store: a commit costs as much as
+some two hundred rows, and gateways are answered within a second.
 """
-MUCH_BYTES = 50_000
-"""So much in the inbox does not wait for more."""
+MUCH_BYTES = 200_000
+"""So much in the inbox does not wait for more: a hundred live messages, or a commit's worth of
+backlog.
+"""
 BACKOFF_S = (0.5, 15.0)
+
+GC_THRESHOLDS = 50_000, 20, 100
+"""For the process that it runs in: messages are thousands of small objects that are gone at once,
+and in no circles.
+"""
 
 HOUSEKEEPING_S = 10.0
 """Between two looks at sites, partitions and the other collectors."""
@@ -216,7 +223,7 @@ class Collector:
             try:
                 connection = await connect(self._settings, f"meter-gateway fleet {self.name}")
                 await migrating.require(connection)
-                await _plan_once(connection)
+                await plan_once(connection)
                 self.writer.directory.forget()
                 await self._housekeeping(connection)
                 # What was not stored yet comes again, if its site has another number by now.
@@ -356,13 +363,17 @@ class Collector:
         self._logged.difference_update(troubles)
 
 
-async def _plan_once(connection: Connection) -> None:
+async def plan_once(connection: Connection) -> None:
     """The same few statements come again and again, and their plans do not depend on what is in
-    them. Raises DatabaseError.
+    them. Rows are looked up one by one in the order in which they are given, by index: in that
+    order they are locked, and no other plan is as fast for some hundreds of a large table. Raises
+    DatabaseError.
     """
     connection.prepare_threshold = 1
     with translated():
         await connection.execute("SET plan_cache_mode = force_generic_plan")
+        for join in ("hashjoin", "mergejoin", "material"):
+            await connection.execute(f"SET enable_{join} = off")
 
 
 _place_of = lru_cache(maxsize=100_000)(place_of)

@@ -5,10 +5,11 @@ What is there is looked up before it is inserted: a number of the sequence is sp
 ON CONFLICT turns away, and they are 31 bits.
 """
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from gateway.fleet.checking import DIRECTIONS, uuid_of
 from gateway.fleet.database import Connection, translated
@@ -16,8 +17,19 @@ from gateway.fleet.database import Connection, translated
 MAX_KNOWN = 500_000
 """Of each kind. Beyond it all are forgotten, and looked up again: 60 MB at most."""
 
+MAX_SLOTS = 50_000
+"""That are known: 400 days of quarters of an hour are 38,400."""
+
 SeriesName = tuple[int, str, str, str]
 """Site, meter, direction, serial."""
+
+
+class Day(NamedTuple):
+    """A local day of the community. The slots of one day have the same object."""
+
+    name: str
+    """As PostgreSQL writes it."""
+    length_s: int
 
 
 @dataclass(slots=True)
@@ -28,12 +40,20 @@ class Directory:
     """Those from which something is taken."""
     newest_stores: dict[int, int] = field(default_factory=dict)
     """Of the sites that have had more than one buffer: the number of the latest."""
+    delivered: set[int] = field(default_factory=set)
+    """Assets of which the database knows that the fleet delivers them."""
+    zone: str = ""
+    """Of the community: `days` are those of this zone."""
+    days: dict[int, Day] = field(default_factory=dict)
+    """In which each slot begins."""
+    slot_texts: dict[int, str] = field(default_factory=dict)
+    """The begin of each slot, as PostgreSQL writes it."""
     _stores: dict[tuple[int, str], int] = field(default_factory=dict)
     _assets: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By how it is written: its number, and the site that it belongs to."""
     _series: dict[SeriesName, int] = field(default_factory=dict)
-    _packed: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
-    """Of each table of slots, the months that are packed: begin and end, Unix time."""
+    _packed: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    """Of each table of slots, the months that are packed: begin and end, as `slot_texts` are."""
 
     def forget(self) -> None:
         """Believe nothing any more: it may be another database, or one restored from a backup, in
@@ -43,6 +63,13 @@ class Directory:
             known.clear()
         for names in (self._stores, self._assets, self._series):
             names.clear()
+        self.delivered.clear()
+        self.forget_days()
+
+    def forget_days(self) -> None:
+        """Another zone may be the community's by now."""
+        self.days.clear()
+        self.slot_texts.clear()
 
     async def refresh(self, connection: Connection) -> None:
         """Look which sites there are, and which have more than one buffer. Raises DatabaseError."""
@@ -70,7 +97,15 @@ class Directory:
             months = cast("list[tuple[str, int, int]]", await cursor.fetchall())
         self._packed = {}
         for parent, begin_s, end_s in months:
-            self._packed.setdefault(parent, []).append((begin_s, end_s))
+            bounds = _slot_text(begin_s), _slot_text(end_s)
+            self._packed.setdefault(parent, []).append(bounds)
+
+    def is_packed(self, slot_s: int) -> bool:
+        """Whether the month of that slot is packed, in one of the tables."""
+        if not self._packed:
+            return False
+        text = _slot_text(slot_s)
+        return any(begin <= text < end for months in self._packed.values() for begin, end in months)
 
     def by_month(
         self, parent: str, rows: list[tuple[Any, ...]]
@@ -81,13 +116,12 @@ class Directory:
         packed = self._packed.get(parent)
         if not packed or not rows:
             return [], rows
-        until_s = max(end_s for _, end_s in packed)
-        if min(map(itemgetter(1), rows)) >= until_s:
+        if min(map(itemgetter(1), rows)) >= max(end for _, end in packed):
             return [], rows
         late: list[tuple[Any, ...]] = []
         others: list[tuple[Any, ...]] = []
         for row in rows:
-            is_late = any(begin_s <= row[1] < end_s for begin_s, end_s in packed)
+            is_late = any(begin <= row[1] < end for begin, end in packed)
             (late if is_late else others).append(row)
         return late, others
 
@@ -114,6 +148,27 @@ class Directory:
                 await self._learn_assets(connection, new_assets)
             if new_series:
                 await self._learn_series(connection, new_series)
+
+    async def learn_slots(self, connection: Connection, slots: Set[int]) -> None:
+        """See to it that the texts and days of these are known. Raises DatabaseError."""
+        if len(self.days) > MAX_SLOTS:
+            self.forget_days()
+        new = sorted(slots - self.days.keys())
+        if not new:
+            return
+        with translated():
+            cursor = await connection.execute(_DAYS, (new,))
+            rows = cast("list[tuple[int, str, str, int]]", await cursor.fetchall())
+        zone = rows[0][1]
+        if zone != self.zone:
+            self.forget_days()
+            self.zone = zone
+            await self.learn_slots(connection, slots)
+            return
+        known: dict[str, Day] = {}
+        for slot_s, _, name, length_s in rows:
+            self.days[slot_s] = known.setdefault(name, Day(name, length_s))
+            self.slot_texts[slot_s] = _slot_text(slot_s)
 
     def store(self, site: int, name: str) -> int:
         """Its number."""
@@ -197,6 +252,19 @@ class Directory:
         for n, id_ in await cursor.fetchall():
             self._series[some[cast(int, n) - 1]] = cast(int, id_)
         return [each for each in some if each not in self._series]
+
+
+_DAYS = """
+SELECT slot, zone, day::text, extract(epoch FROM fleet.day_begins(day + 1)
+    - fleet.day_begins(day))::integer
+FROM (SELECT slot, zone, (to_timestamp(slot) AT TIME ZONE zone)::date AS day
+    FROM unnest(%s::bigint[]) AS s(slot), (SELECT fleet.zone() AS zone OFFSET 0) z) d
+"""
+
+
+def _slot_text(slot_s: int) -> str:
+    """It sorts as the slots do."""
+    return time.strftime("%Y-%m-%d %H:%M:%S+00", time.gmtime(slot_s))
 
 
 def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:

@@ -22,32 +22,30 @@ class Table:
     """
 
 
-_ASSET_COLUMNS = (
-    "asset, slot, kind, revision, length_s, energy_uwh, uncertainty_uwh, quality, store"
-)
+ASSET_COLUMNS = "asset, slot, kind, revision, length_s, energy_uwh, uncertainty_uwh, quality, store"
 _ASSETS_CAME = f"""came AS (
-    SELECT asset, to_timestamp(slot) AS slot, kind::"char", revision, length_s, energy_uwh,
+    SELECT asset, slot, kind::"char", revision, length_s, energy_uwh,
         uncertainty_uwh, quality::"char", store
-    FROM unnest(%s::int[], %s::bigint[], %s::text[], %s::smallint[], %s::int[], %s::bigint[],
-        %s::bigint[], %s::text[], %s::int[]) AS c ({_ASSET_COLUMNS}))"""
+    FROM unnest(%s::int[], %s::timestamptz[], %s::text[], %s::smallint[], %s::int[],
+        %s::bigint[], %s::bigint[], %s::text[], %s::int[]) AS c ({ASSET_COLUMNS}))"""
 
-_METER_COLUMNS = (
+METER_COLUMNS = (
     "series, slot, revision, length_s, energy_uwh, uncertainty_uwh, begin_register_uwh, "
     "end_register_uwh, samples, largest_gap_ms, coverage_permille, quality, method, clock, store"
 )
 _METERS_CAME = f"""came AS (
-    SELECT series, to_timestamp(slot) AS slot, revision, length_s, energy_uwh, uncertainty_uwh,
+    SELECT series, slot, revision, length_s, energy_uwh, uncertainty_uwh,
         begin_register_uwh, end_register_uwh, samples, largest_gap_ms, coverage_permille,
         quality::"char", method::"char", clock::"char", store
-    FROM unnest(%s::int[], %s::bigint[], %s::smallint[], %s::int[], %s::bigint[], %s::bigint[],
-        %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::smallint[], %s::text[], %s::text[],
-        %s::text[], %s::int[]) AS c ({_METER_COLUMNS}))"""
+    FROM unnest(%s::int[], %s::timestamptz[], %s::smallint[], %s::int[], %s::bigint[],
+        %s::bigint[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::smallint[],
+        %s::text[], %s::text[], %s::text[], %s::int[]) AS c ({METER_COLUMNS}))"""
 
 
 def _insert_assets(table: str, unless: str = "") -> str:
     return f"""
 WITH {_ASSETS_CAME}, fresh AS (
-    INSERT INTO {table} ({_ASSET_COLUMNS}) SELECT {_ASSET_COLUMNS} FROM came {unless}
+    INSERT INTO {table} ({ASSET_COLUMNS}) SELECT {ASSET_COLUMNS} FROM came {unless}
     ON CONFLICT DO NOTHING RETURNING asset, slot, kind, revision, length_s, energy_uwh, quality
 ), grouped AS MATERIALIZED (
     SELECT (slot AT TIME ZONE (SELECT fleet.zone()))::date AS day, asset, max(length_s) AS length_s,
@@ -77,7 +75,7 @@ SELECT (SELECT count(*) FROM fresh), array_agg(asset), array_agg(day) FROM count
 def _insert_meters(table: str, unless: str = "") -> str:
     return f"""
 WITH {_METERS_CAME}, fresh AS (
-    INSERT INTO {table} ({_METER_COLUMNS}) SELECT {_METER_COLUMNS} FROM came {unless}
+    INSERT INTO {table} ({METER_COLUMNS}) SELECT {METER_COLUMNS} FROM came {unless}
     ON CONFLICT DO NOTHING RETURNING 1
 )
 SELECT count(*), NULL, NULL FROM fresh
@@ -159,6 +157,59 @@ LATE_METERS = Table(
     ) s ON s.revision = came.revision"""),
 )
 
+COPY_ASSETS = f"COPY fleet.asset_slots ({ASSET_COLUMNS}) FROM STDIN (FORMAT csv, NULL 'null')"
+COPY_METERS = f"COPY fleet.meter_slots ({METER_COLUMNS}) FROM STDIN (FORMAT csv, NULL 'null')"
+
+OWED_COLUMNS = "asset, slot, kind, revision, length_s, energy_uwh, state, reason"
+COPY_OWED = f"COPY fleet.deliveries ({OWED_COLUMNS}) FROM STDIN (FORMAT csv, NULL 'null')"
+
+KNOWN_ASSETS = """
+SELECT n FROM unnest(%s::int[], %s::timestamptz[], %s::text[], %s::smallint[])
+    WITH ORDINALITY AS c(asset, slot, kind, revision, n)
+JOIN fleet.asset_slots s ON s.asset = c.asset AND s.slot = c.slot AND s.kind = c.kind::"char"
+    AND s.revision = c.revision
+"""
+"""Which of these keys are there, from 1."""
+
+KNOWN_METERS = """
+SELECT n FROM unnest(%s::int[], %s::timestamptz[], %s::smallint[])
+    WITH ORDINALITY AS c(series, slot, revision, n)
+JOIN fleet.meter_slots s USING (series, slot, revision)
+"""
+
+REVISED = """
+SELECT DISTINCT s.asset FROM unnest(%s::int[], %s::timestamptz[]) AS c(asset, slot)
+JOIN fleet.asset_slots s ON s.asset = c.asset AND s.slot = c.slot
+WHERE s.kind = 'f' AND s.revision > 0
+"""
+"""The assets of which one of these slots was foreseen more than once."""
+
+DELIVERED = """
+INSERT INTO fleet.exchange_assets (asset) SELECT unnest(%s::int[]) ON CONFLICT DO NOTHING
+"""
+
+COUNT = """
+WITH counted AS (
+    INSERT INTO fleet.days AS d
+        (day, asset, length_s, expected, slots, known, estimated, energy_uwh, revised)
+    SELECT day, asset, length_s, day_length_s::numeric / length_s, slots, known, estimated,
+        energy_uwh, revised
+    FROM unnest(%s::date[], %s::int[], %s::int[], %s::int[], %s::int[], %s::int[], %s::int[],
+        %s::bigint[], %s::bool[]) AS came
+        (day, asset, length_s, day_length_s, slots, known, estimated, energy_uwh, revised)
+    WHERE (SELECT fleet.zone()) = %s
+    ON CONFLICT (day, asset) DO UPDATE SET slots = d.slots + excluded.slots,
+        known = d.known + excluded.known, estimated = d.estimated + excluded.estimated,
+        energy_uwh = d.energy_uwh + excluded.energy_uwh, revised = d.revised OR excluded.revised
+    RETURNING day, asset, revised
+)
+SELECT count(*), array_agg(asset) FILTER (WHERE revised), array_agg(day) FILTER (WHERE revised)
+FROM counted
+"""
+"""What came, added to days that are those of that zone; is given in the order of days and assets.
+Gives how many these are, and the assets and days that have to be counted anew.
+"""
+
 COUNT_AGAIN = "SELECT fleet.count_again(%s::int[], %s::date[])"
 
 SUMS = """
@@ -181,14 +232,13 @@ known, and only where there are some, which slots are known at all.
 """
 
 TOUCH = """
-WITH mine AS (SELECT id FROM fleet.stores WHERE id = ANY(%s::int[]) ORDER BY id FOR UPDATE)
 UPDATE fleet.stores s SET last_at = now(), last_slot = greatest(s.last_slot, to_timestamp(n.slot)),
     length_s = coalesce(CASE WHEN to_timestamp(n.slot) >= s.last_slot THEN n.length_s END,
         s.length_s, n.length_s),
     version = n.version, deliver = n.deliver, lag_s = n.lag_s
-FROM mine JOIN unnest(%s::int[], %s::bigint[], %s::int[], %s::text[], %s::text[], %s::real[])
-    AS n(id, slot, length_s, version, deliver, lag_s) USING (id)
-WHERE s.id = mine.id
+FROM unnest(%s::int[], %s::bigint[], %s::int[], %s::text[], %s::text[], %s::real[])
+    AS n(id, slot, length_s, version, deliver, lag_s)
+WHERE s.id = n.id
 """
 """The length of slots is that of the newest: what comes of long ago may have had another."""
 

@@ -8,22 +8,17 @@ keys, so that two collectors that write the same ones wait for each other and ne
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 import msgspec
 
 from gateway.fleet.checking import (
-    CLOCKS,
     DAY_S,
     KINDS,
-    METHODS,
     OLDEST_S,
-    QUALITIES,
-    Checked,
     Refusal,
     acks,
     check,
@@ -31,22 +26,20 @@ from gateway.fleet.checking import (
     span_of,
 )
 from gateway.fleet.database import Connection, NoPartition, Unfit, translated
-from gateway.fleet.directory import Directory, SeriesName
+from gateway.fleet.directory import Directory
 from gateway.fleet.inbox import Delivered
-from gateway.fleet.owing import Stored, owe
+from gateway.fleet.inserting import Inserted, NotThisWay, insert_any, insert_new
+from gateway.fleet.rows import Row, as_array, as_text_array, series_name
+from gateway.fleet.rows import Taken as Taken  # noqa: PLC0414 — part of what is said
 from gateway.fleet.statements import (
-    ASSETS,
-    COUNT_AGAIN,
     FORGET,
-    LATE_ASSETS,
-    LATE_METERS,
-    METERS,
+    KNOWN_ASSETS,
+    KNOWN_METERS,
     REFUSE,
     SUMS,
     TOUCH,
-    Table,
 )
-from gateway.outbox.fleet.messages import Ack, BadMessage, Slots, Span, decode_slots
+from gateway.outbox.fleet.messages import Ack, BadMessage, Span, decode_slots
 
 _log = logging.getLogger(__name__)
 
@@ -58,15 +51,7 @@ MAX_SITE = 100
 """Characters of the site that a refused message names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A message that can be stored, or parts of it."""
-
-    site: str
-    site_id: int
-    message: Slots
-    checked: Checked
-    at_s: float
+_Inserts = Callable[[Connection, Directory, Sequence[Taken]], Awaitable[Inserted]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +116,19 @@ class Writer:
         """Store all of them, and what is kept; what their gateways are told then. Raises
         DatabaseError: then nothing of it counts as stored, and it may be written again.
         """
+        to_keep = [*kept]
         try:
-            return await self._write(connection, batch, list(kept))
+            return await self._write(connection, batch, to_keep)
         except NoPartition:
             await self._add_months(connection, batch)
-            return await self._write(connection, batch, list(kept))
+            return await self._write(connection, batch, to_keep)
         except Unfit as error:
-            if len(batch) == 1 and not kept:
+            if len(batch) == 1 and not to_keep:
                 return await self._refuse_whole(connection, batch[0], error)
             if not batch:  # what cannot even be kept is said, and gone
                 _log.warning("what was not taken cannot be kept either: %s", error)
                 return []
-            replies = await self.write(connection, (), kept)
+            replies = await self.write(connection, (), to_keep)
             for each in batch:
                 replies += await self.write(connection, [each])
             return replies
@@ -150,33 +136,42 @@ class Writer:
     async def _write(
         self, connection: Connection, batch: Sequence[Taken], kept: list[Kept]
     ) -> list[Reply]:
+        """`kept` is emptied once it is stored."""
         await self._learn(connection, batch)
+        new, others = await self._parted(connection, batch)
+        replies = []
+        if new:
+            try:
+                replies += await self._commit(connection, insert_new, new, kept)
+            except NotThisWay:
+                others = [*batch]
+                await self._learn(connection, batch)  # days may have been forgotten
+        if others or kept:
+            replies += await self._commit(connection, insert_any, others, kept)
+        return replies
+
+    async def _commit(
+        self, connection: Connection, insert: _Inserts, batch: Sequence[Taken], kept: list[Kept]
+    ) -> list[Reply]:
         refusals = [self._owned(each) for each in batch]
-        late_assets, assets = self.directory.by_month("asset_slots", self._asset_rows(batch))
-        late_meters, meters = self.directory.by_month("meter_slots", self._meter_rows(batch))
-        for each, some in zip(batch, refusals, strict=True):
-            kept += [
-                Kept(each.site, refusal.why, msgspec.json.encode(refusal.rows)) for refusal in some
-            ]
+        refused = [
+            Kept(each.site, refusal.why, msgspec.json.encode(refusal.rows))
+            for each, some in zip(batch, refusals, strict=True)
+            for refusal in some
+        ]
         with translated():
             async with connection.transaction():
-                # In the order of the days that are counted: see `_insert`.
-                found = [
-                    await _insert(connection, LATE_ASSETS, late_assets),
-                    await _insert(connection, ASSETS, assets),
-                    await _insert(connection, LATE_METERS, late_meters),
-                    await _insert(connection, METERS, meters),
-                ]
-                await owe(connection, self._stored(batch))
+                inserted = await insert(connection, self.directory, batch)
                 await _touch_stores(connection, self._touched(batch))
-                await _keep(connection, kept)
+                await _keep(connection, [*kept, *refused])
         # Only now is it on the server's disk.
-        clashing = [site for _, sites in found for site in sites]
-        clashes = {*clashing}
-        self.counts.rows += sum(map(len, (late_assets, assets, late_meters, meters)))
-        self.counts.known += sum(known for known, _ in found)
-        self.counts.clashes += len(clashing)
+        kept.clear()
+        self.directory.delivered |= inserted.delivered
+        self.counts.rows += inserted.rows
+        self.counts.known += inserted.known
+        self.counts.clashes += len(inserted.clashing)
         self.counts.refused += sum(len(r.rows.rows) for some in refusals for r in some)
+        clashes = {*inserted.clashing}
         replies = []
         for each, some in zip(batch, refusals, strict=True):
             ask = await self._differing(connection, each)
@@ -189,6 +184,45 @@ class Writer:
                     for ack in acks(each.message.store, seq, why=why, ask=ask, warning=warning)
                 ]
         return replies
+
+    async def _parted(
+        self, connection: Connection, batch: Sequence[Taken]
+    ) -> tuple[list[Taken], list[Taken]]:
+        """Those that seem to be new, and the others: a message that has been here, or is twice in
+        the batch, is told by its first row. Raises DatabaseError.
+        """
+        keys: dict[Row, Taken] = {}
+        new, others = [], []
+        for each in batch:
+            key = self._first_key(each)
+            if key is None:
+                new.append(each)
+            elif key in keys or self.directory.is_packed(each.checked.oldest_s):
+                others.append(each)
+            else:
+                keys[key] = each
+        for statement, width in ((KNOWN_ASSETS, 4), (KNOWN_METERS, 3)):
+            some = [key for key in keys if len(key) == width]
+            if some:
+                with translated():
+                    columns = [as_array(column) for column in zip(*some, strict=True)]
+                    cursor = await connection.execute(statement, columns)
+                    found = cast("list[tuple[int]]", await cursor.fetchall())
+                others += [keys.pop(some[n - 1]) for (n,) in found]
+        return [*new, *keys.values()], others
+
+    def _first_key(self, taken: Taken) -> Row | None:
+        """Of the first row that is to be stored; None where there is none."""
+        directory = self.directory
+        for item in taken.checked.items:
+            asset, site = directory.asset(item.asset)
+            if site == taken.site_id:
+                row = item.rows[0]
+                return asset, directory.slot_texts[row.slot_s], KINDS[item.kind], row.revision
+        for meter in taken.checked.meters:
+            series, first = directory.series(series_name(taken, meter)), meter.rows[0]
+            return series, directory.slot_texts[first.slot_s], first.revision
+        return None
 
     def _of_two(self, taken: Taken) -> str:
         """A warning where the site has begun a newer buffer since, and this one speaks again."""
@@ -205,7 +239,12 @@ class Writer:
             connection,
             ((each.site_id, each.message.store) for each in batch),
             ((each.site_id, item.asset) for each in batch for item in each.checked.items),
-            (_series(each, meter) for each in batch for meter in each.checked.meters),
+            (series_name(each, meter) for each in batch for meter in each.checked.meters),
+        )
+        await self.directory.learn_slots(
+            connection,
+            {r.slot_s for each in batch for i in each.checked.items for r in i.rows}
+            | {r.slot_s for each in batch for m in each.checked.meters for r in m.rows},
         )
 
     def _owned(self, taken: Taken) -> list[Refusal]:
@@ -216,53 +255,6 @@ class Writer:
             if self.directory.asset(item.asset)[1] != taken.site_id
         ]
         return [*taken.checked.refusals, *strange]
-
-    def _asset_rows(self, batch: Sequence[Taken]) -> list[tuple[Any, ...]]:
-        rows = []
-        for each in batch:
-            store = self.directory.store(each.site_id, each.message.store)
-            for item in each.checked.items:
-                asset, site = self.directory.asset(item.asset)
-                if site != each.site_id:
-                    continue
-                kind, length_s = KINDS[item.kind], item.length_s
-                rows += [
-                    (asset, r.slot_s, kind, r.revision, length_s, r.energy_uwh, r.uncertainty_uwh,
-                     QUALITIES[r.quality], store)
-                    for r in item.rows
-                ]  # fmt: skip
-        rows.sort(key=itemgetter(0, 1, 2, 3))
-        return rows
-
-    def _stored(self, batch: Sequence[Taken]) -> Iterator[Stored]:
-        """The numbers that may be owed to the exchange, or not any more."""
-        for each in batch:
-            by_fleet = each.message.deliver == "fleet"
-            for item in each.checked.items:
-                asset, site = self.directory.asset(item.asset)
-                if site != each.site_id:
-                    continue
-                for row in item.rows:
-                    if by_fleet or row.revision:
-                        kind = KINDS[item.kind]
-                        yield Stored(asset, row.slot_s, kind, row.revision, by_fleet)
-
-    def _meter_rows(self, batch: Sequence[Taken]) -> list[tuple[Any, ...]]:
-        rows = []
-        for each in batch:
-            store = self.directory.store(each.site_id, each.message.store)
-            for meter in each.checked.meters:
-                series = self.directory.series(_series(each, meter))
-                length_s = meter.length_s
-                rows += [
-                    (series, r.slot_s, r.revision, length_s, r.energy_uwh, r.uncertainty_uwh,
-                     r.begin_register_uwh, r.end_register_uwh, r.samples, r.largest_gap_ms,
-                     r.coverage_permille, QUALITIES[r.quality], METHODS[r.method],
-                     CLOCKS[r.clock], store)
-                    for r in meter.rows
-                ]  # fmt: skip
-        rows.sort(key=itemgetter(0, 1, 2))
-        return rows
 
     def _touched(self, batch: Sequence[Taken]) -> list[tuple[Any, ...]]:
         """Of each buffer that sent something: its number, newest slot and the length of that,
@@ -346,42 +338,13 @@ _CLASH = (
 )
 
 
-def _series(taken: Taken, meter: Any) -> SeriesName:
-    return taken.site_id, meter.meter, meter.direction, meter.serial
-
-
-async def _insert(
-    connection: Connection, table: Table, rows: list[tuple[Any, ...]]
-) -> tuple[int, list[int]]:
-    """Insert what is not there yet, and count it. How many were there, and the sites of those that
-    are there with another value, and have not been noted before.
-    """
-    if not rows:
-        return 0, []
-    columns = [_array(column) for column in zip(*rows, strict=True)]
-    cursor = await connection.execute(table.insert, columns)
-    new, assets, days = cast("tuple[int, Any, Any]", await cursor.fetchone())
-    if assets:
-        await connection.execute(COUNT_AGAIN, (assets, days))
-    known = len(rows) - new
-    if not known:
-        return 0, []
-    cursor = await connection.execute(table.clashes, columns)
-    return known, [cast(int, row[0]) for row in await cursor.fetchall()]
-
-
-def _array(column: tuple[Any, ...]) -> str:
-    """A column of numbers, of letters and of None as PostgreSQL writes an array: as JSON does, but
-    for the brackets. psycopg looks at each element of a list with a regular expression, which took
-    two thirds of the collector's time.
-    """
-    return "{" + msgspec.json.encode(column).decode()[1:-1] + "}"
-
-
 async def _touch_stores(connection: Connection, touched: list[tuple[Any, ...]]) -> None:
     if touched:
-        columns = [list(column) for column in zip(*touched, strict=True)]
-        await connection.execute(TOUCH, [columns[0], *columns])
+        stores, slots, lengths, versions, deliverers, lags = zip(*touched, strict=True)
+        numbers = as_array(stores)
+        columns = as_array(slots), as_array(lengths), as_text_array(versions)
+        more = as_array(deliverers), as_array(lags)
+        await connection.execute(TOUCH, (numbers, *columns, *more))
 
 
 async def _keep(connection: Connection, kept: list[Kept]) -> None:

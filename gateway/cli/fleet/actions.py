@@ -23,7 +23,7 @@ from gateway.fleet.aggregator.aggregator import Aggregator
 from gateway.fleet.aggregator.findings import findings
 from gateway.fleet.broker import broker_of, deals_out, words
 from gateway.fleet.certificates import authority
-from gateway.fleet.collector import Collector
+from gateway.fleet.collector import GC_THRESHOLDS, Collector
 from gateway.fleet.database import Connection, DatabaseError, NotReady, connect
 from gateway.fleet.packing import Packing
 from gateway.fleet.page.serving import FleetPage
@@ -74,9 +74,8 @@ def _run(settings: FleetSettings, args: argparse.Namespace) -> int:
     if sys.stdout.isatty():
         form = f"%(asctime)s {form}"
     logging.basicConfig(level=args.log_level.upper(), format=form, stream=sys.stdout)
-    # Messages are thousands of small objects that are gone at once, and in no circles.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(*GC_THRESHOLDS)
     asyncio.run(_collect(settings))
     return 0
 

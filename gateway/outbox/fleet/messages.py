@@ -121,9 +121,12 @@ class Slots(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def rows(self) -> int:
         """How many it has, of assets and meters."""
-        return sum(len(each.rows) for each in self.items) + sum(
-            len(each.rows) for each in self.meters
-        )
+        count = 0
+        for item in self.items:
+            count += len(item.rows)
+        for meter in self.meters:
+            count += len(meter.rows)
+        return count
 
 
 class Digest(msgspec.Struct, frozen=True, array_like=True):
