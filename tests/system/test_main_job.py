@@ -114,10 +114,10 @@ async def _dated(start_site: Any, folder: Path) -> Dated:
         )
         await site.until(
             lambda r: (
-                not r.destinations[0].oldest_undelivered_s
-                or r.destinations[0].backlog + r.destinations[0].sent <= len(ASSETS)
+                r.destinations[0].backlog == 0
+                and not any(o.state == "sent" for name in ASSETS for o in site.owed(name))
             ),
-            "no backlog",
+            "no backlog, and a verdict on everything",
         )
 
         process = site.daemon.process
