@@ -115,28 +115,17 @@ def check(message: Slots, now_s: float) -> Checked:
     if not 0 <= message.sent <= MAX_TIME_S or any(end > MAX_SEQ for _, end in message.seq):
         raise BadMessage("the time at which it was sent, or one of its numbers, is out of bounds")
     for item in message.items:
-        length_s = item.length_s
-        if (
-            length_s in _DIVISORS
-            and _is_uuid(item.asset)
-            and _are_good(item.rows, length_s, bounds)
-        ):
+        why = _why_not_item(item)
+        if not why and _are_good(item.rows, item.length_s, bounds):
             checked.items.append(item)
         else:
-            why = _why_not_item(item)
             checked.items.extend(_good(item, why, bounds, _no_more, checked.refusals))
     for meter in message.meters:
-        length_s = meter.length_s
-        if (
-            length_s in _DIVISORS
-            and _are_good(meter.rows, length_s, bounds)
-            and _tell_well(meter.rows)
-            and _has_names(meter)
-        ):
+        why = _why_not_meter(meter)
+        if not why and _are_good(meter.rows, meter.length_s, bounds) and _tell_well(meter.rows):
             checked.meters.append(meter)
         else:
             _require_known(meter.rows)
-            why = _why_not_meter(meter)
             checked.meters.extend(_good(meter, why, bounds, _why_not_meter_row, checked.refusals))
     return checked
 
@@ -213,27 +202,17 @@ def _name(rows: AssetRows | MeterRows) -> str:
 
 
 def _why_not_item(item: AssetRows) -> str:
-    if not _is_uuid(item.asset):
+    try:
+        uuid_of(item.asset)
+    except ValueError:
         return f"asset {item.asset[:40]!a} is no UUID"
     return _why_not_length(item)
 
 
-def _is_uuid(text: str) -> bool:
-    try:
-        uuid_of(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _why_not_meter(meter: MeterRows) -> str:
-    if not _has_names(meter):
+    if not (_is_name(meter.meter) and _is_name(meter.serial)):
         return f"meter {meter.meter[:40]!a}: its name or serial number is no such text"
     return _why_not_length(meter)
-
-
-def _has_names(meter: MeterRows) -> bool:
-    return _is_name(meter.meter) and _is_name(meter.serial)
 
 
 def _is_name(text: str) -> bool:

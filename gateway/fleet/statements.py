@@ -41,6 +41,13 @@ _METERS_CAME = f"""came AS (
         %s::bigint[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::smallint[],
         %s::text[], %s::text[], %s::text[], %s::int[]) AS c ({METER_COLUMNS}))"""
 
+_INTO_DAYS = """INSERT INTO fleet.days AS d
+        (day, asset, length_s, expected, slots, known, estimated, energy_uwh, revised)"""
+_ADDED = """ON CONFLICT (day, asset) DO UPDATE SET slots = d.slots + excluded.slots,
+        known = d.known + excluded.known, estimated = d.estimated + excluded.estimated,
+        energy_uwh = d.energy_uwh + excluded.energy_uwh, revised = d.revised OR excluded.revised
+    RETURNING day, asset, revised"""
+
 
 def _insert_assets(table: str, unless: str = "") -> str:
     return f"""
@@ -59,14 +66,10 @@ WITH {_ASSETS_CAME}, fresh AS (
     SELECT day, extract(epoch FROM fleet.day_begins(day + 1) - fleet.day_begins(day)) AS span_s
     FROM (SELECT DISTINCT day FROM grouped) days
 ), counted AS (
-    INSERT INTO fleet.days AS d
-        (day, asset, length_s, expected, slots, known, estimated, energy_uwh, revised)
+    {_INTO_DAYS}
     SELECT day, asset, length_s, span_s / length_s, slots, known, estimated, energy_uwh, revised
     FROM grouped JOIN spans USING (day) ORDER BY day, asset
-    ON CONFLICT (day, asset) DO UPDATE SET slots = d.slots + excluded.slots,
-        known = d.known + excluded.known, estimated = d.estimated + excluded.estimated,
-        energy_uwh = d.energy_uwh + excluded.energy_uwh, revised = d.revised OR excluded.revised
-    RETURNING day, asset, revised
+    {_ADDED}
 )
 SELECT (SELECT count(*) FROM fresh), array_agg(asset), array_agg(day) FROM counted WHERE revised
 """
@@ -188,20 +191,16 @@ DELIVERED = """
 INSERT INTO fleet.exchange_assets (asset) SELECT unnest(%s::int[]) ON CONFLICT DO NOTHING
 """
 
-COUNT = """
+COUNT = f"""
 WITH counted AS (
-    INSERT INTO fleet.days AS d
-        (day, asset, length_s, expected, slots, known, estimated, energy_uwh, revised)
+    {_INTO_DAYS}
     SELECT day, asset, length_s, day_length_s::numeric / length_s, slots, known, estimated,
         energy_uwh, revised
     FROM unnest(%s::date[], %s::int[], %s::int[], %s::int[], %s::int[], %s::int[], %s::int[],
         %s::bigint[], %s::bool[]) AS came
         (day, asset, length_s, day_length_s, slots, known, estimated, energy_uwh, revised)
     WHERE (SELECT fleet.zone()) = %s
-    ON CONFLICT (day, asset) DO UPDATE SET slots = d.slots + excluded.slots,
-        known = d.known + excluded.known, estimated = d.estimated + excluded.estimated,
-        energy_uwh = d.energy_uwh + excluded.energy_uwh, revised = d.revised OR excluded.revised
-    RETURNING day, asset, revised
+    {_ADDED}
 )
 SELECT count(*), array_agg(asset) FILTER (WHERE revised), array_agg(day) FILTER (WHERE revised)
 FROM counted

@@ -325,8 +325,8 @@ class Agent:
             batch = current.next_batch(MOST_AT_ONCE, again=loop.time() >= again_s)
             if not batch:
                 # Behind again_s there is nothing to be said again: all that was said is answered.
-                until_s = self.pace.deadline_s()
-                until_s = min(until_s, again_s) if loop.time() < again_s else until_s
+                deadline_s = self.pace.deadline_s()
+                until_s = min(again_s, deadline_s) if loop.time() < again_s else deadline_s
                 if current.undecided():
                     until_s = min(until_s, decide_s) if loop.time() < decide_s else until_s
                     if self.desk.waits_for_load(current):
