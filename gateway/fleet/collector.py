@@ -96,11 +96,17 @@ class _Outgoing:
 
 
 @dataclass(slots=True)
-class _InHand:
-    """What was taken from the inbox and is not stored yet. It outlives the connection."""
+class _Hand:
+    """What was taken from the inbox for one commit, and is not stored yet."""
 
     batch: list[Taken] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
+    rows: int = 0
+    messages: int = 0
+
+    @property
+    def full(self) -> bool:
+        return self.rows >= BATCH_ROWS or self.messages >= BATCH_MESSAGES
 
 
 class Collector:
@@ -124,7 +130,8 @@ class Collector:
         self.others: list[str] = [self.name]
         """The collectors that run, this one among them."""
         self._outgoing = _Outgoing(asyncio.get_running_loop().create_future())
-        self._in_hand = _InHand()
+        self._hand, self._next_hand = _Hand(), _Hand()  # they outlive the connection
+        self._writing = False
         self._came = asyncio.Event()
         self._logged: set[str] = set()
 
@@ -228,8 +235,8 @@ class Collector:
                 await self._housekeeping(connection)
                 # What was not stored yet comes again, if its site has another number by now.
                 sites = self.writer.directory.sites
-                batch = self._in_hand.batch
-                batch[:] = [each for each in batch if sites.get(each.site) == each.site_id]
+                for hand in (self._hand, self._next_hand):
+                    hand.batch = [e for e in hand.batch if sites.get(e.site) == e.site_id]
                 self.health.database = "connected"
                 if not any(each.startswith("the database") for each in self._logged):
                     _log.info("the database is there: %d sites", len(sites))
@@ -253,12 +260,13 @@ class Collector:
                 looked_s = loop_s()
             if self.inbox.bytes < MUCH_BYTES and (rest_s := began_s + GATHER_S - loop_s()) > 0:
                 await asyncio.sleep(rest_s)
-            self._fill_hand()
-            hand = self._in_hand
+            while self._take(self._hand):
+                pass
+            hand = self._hand
             if hand.batch or hand.kept:
                 began_s = loop_s()
-                replies = await self.writer.write(connection, hand.batch, hand.kept)
-                self._in_hand = _InHand()
+                replies = await self._write(connection, hand)
+                self._hand, self._next_hand = self._next_hand, _Hand()
                 self._send(replies)
                 self._is_well("the database")
                 self.health.batches += 1
@@ -267,7 +275,7 @@ class Collector:
             await self._store_statuses(connection)
             if self.writer.counts.unknown_sites > unknown:
                 looked_s = min(looked_s, loop_s() - self._housekeeping_s + LOOK_AGAIN_S)
-            if not len(self.inbox):
+            if not len(self.inbox) and not self._hand.messages:
                 await self._wait()
 
     async def _wait(self) -> None:
@@ -278,26 +286,38 @@ class Collector:
         except TimeoutError:
             return
 
-    def _fill_hand(self) -> None:
-        """Take from the inbox as much as one commit is for."""
-        hand, replies = self._in_hand, []
-        rows = sum(each.message.rows for each in hand.batch)
-        messages = len(hand.batch)
-        while rows < BATCH_ROWS and messages < BATCH_MESSAGES:
-            delivered = self.inbox.take()
-            if delivered is None:
-                break
-            messages += 1
-            match self.writer.read(delivered):
-                case Taken() as taken:
-                    hand.batch.append(taken)
-                    rows += taken.message.rows
-                case Reply() as reply:
-                    replies.append(reply)
-                case Kept() as kept:
-                    hand.kept.append(kept)
-                    self._say(f"site {kept.site}: a message is not taken: {kept.why}")
-        self._send(replies)
+    async def _write(self, connection: Connection, hand: _Hand) -> list[Reply]:
+        """Store what is in hand, and read what comes next while the database is at work. Raises
+        DatabaseError.
+        """
+        self._writing = True
+        reading = asyncio.create_task(self._read_ahead())
+        try:
+            return await self.writer.write(connection, hand.batch, hand.kept)
+        finally:
+            self._writing = False
+            await reading
+
+    async def _read_ahead(self) -> None:
+        while self._writing and self._take(self._next_hand):
+            await asyncio.sleep(0.002)
+
+    def _take(self, hand: _Hand) -> bool:
+        """Take a message from the inbox in hand; False where there is none, or no room."""
+        delivered = None if hand.full else self.inbox.take()
+        if delivered is None:
+            return False
+        hand.messages += 1
+        match self.writer.read(delivered):
+            case Taken() as taken:
+                hand.batch.append(taken)
+                hand.rows += taken.message.rows
+            case Reply() as reply:
+                self._send([reply])
+            case Kept() as kept:
+                hand.kept.append(kept)
+                self._say(f"site {kept.site}: a message is not taken: {kept.why}")
+        return True
 
     async def _store_statuses(self, connection: Connection) -> None:
         """What gateways said of themselves. Raises DatabaseError."""

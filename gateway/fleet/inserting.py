@@ -4,7 +4,8 @@ What has not come before goes by COPY: it takes a third of the time, and fails w
 there. What may have come before goes by INSERT, which leaves what is there, and compares.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -68,19 +69,23 @@ async def insert_new(
     NotThisWay and psycopg's errors.
     """
     items = items_of(directory, batch)
-    assets, meters = asset_rows(directory, items), meter_rows(directory, batch)
-    inserted = Inserted(len(assets) + len(meters))
+    inserted = Inserted(sum(len(each.rows.rows) for each in items))
+    inserted.rows += sum(len(meter.rows) for each in batch for meter in each.checked.meters)
+    # What is written next is made ready while the database is at work.
     try:
-        await _copy(connection, COPY_ASSETS, assets)
-        await _copy(connection, COPY_METERS, meters)
-        doubtful = await _count(connection, directory, items)
+        async with _copying(connection, COPY_ASSETS, as_csv(asset_rows(directory, items))):
+            meters = as_csv(meter_rows(directory, batch))
+        async with _copying(connection, COPY_METERS, meters):
+            days = counted(directory, items)
+        doubtful = await _count(connection, directory, days)
         doubtful |= await _revised_forecasts(connection, directory, items)
         await owe(connection, stored(items, only=doubtful))
         fresh = owed(directory, items, doubtful)
         inserted.delivered = {row[0] for row in fresh} - directory.delivered
         if inserted.delivered:
             await connection.execute(DELIVERED, (sorted(inserted.delivered),))
-        await _copy(connection, COPY_OWED, fresh)
+        async with _copying(connection, COPY_OWED, as_csv(fresh)):
+            pass
     except UniqueViolation as error:
         raise NotThisWay from error
     return inserted
@@ -105,15 +110,19 @@ async def insert_any(
     return inserted
 
 
-async def _copy(connection: Connection, statement: str, rows: list[Row]) -> None:
-    if rows:
-        async with connection.cursor() as cursor, cursor.copy(statement) as copy:
-            await copy.write(as_csv(rows))
+@asynccontextmanager
+async def _copying(connection: Connection, statement: str, rows: bytes) -> AsyncIterator[None]:
+    """The rows are sent before what is within, and waited for after it."""
+    if not rows:
+        yield
+        return
+    async with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        await copy.write(rows)
+        yield
 
 
-async def _count(connection: Connection, directory: Directory, items: Sequence[Item]) -> set[int]:
+async def _count(connection: Connection, directory: Directory, rows: list[Row]) -> set[int]:
     """Add what is new to its days; the assets of which newer revisions may be there."""
-    rows = counted(directory, items)
     if not rows:
         return set()
     columns = [as_array(column) for column in zip(*rows, strict=True)]

@@ -157,7 +157,7 @@ NOT_METERED = "it was not wholly metered"
 
 def as_csv(rows: Sequence[Row]) -> bytes:
     """As COPY takes them, with `NULL 'null'`: numbers, and texts without quotes and backslashes."""
-    return msgspec.json.encode(rows)[2:-2].replace(b"],[", b"\n")
+    return msgspec.json.encode(rows)[2:-2].replace(b"],[", b"\n") if rows else b""
 
 
 def as_array(column: tuple[Any, ...]) -> str:

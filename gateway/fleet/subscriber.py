@@ -21,6 +21,15 @@ MAX_UNSENT_BYTES = 1 << 20
 """Words to gateways that the network has not taken yet."""
 GOODBYE_S = 1.0
 
+REST_S = 0.03
+"""Between two looks at what came, while it is little. A look, its acknowledgement and the broker's
+look at that cost more than the message that came, and homes publish one by one.
+"""
+MANY_MESSAGES, MANY_BYTES = 16, 64_000
+"""So much at one look is not little: brokers have twenty messages under way (mosquitto)."""
+BUSY_S = 0.05
+"""For so long after that, each look follows the one before."""
+
 _CONNACK, _PUBLISH, _SUBACK, _PINGRESP = 2, 3, 9, 13
 _PINGREQ, _DISCONNECT = b"\xc0\x00", b"\xe0\x00"
 _PUBACK = b"\x40\x02"
@@ -58,6 +67,8 @@ class Subscriber(asyncio.Protocol):
         self._granted: asyncio.Future[None] = self._loop.create_future()
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._heard_s = self._loop.time()
+        self._busy_until_s = 0.0
+        self._messages = 0
 
     @classmethod
     async def connect(
@@ -148,6 +159,7 @@ class Subscriber(asyncio.Protocol):
             self._closed.set_result(None)
 
     def data_received(self, data: bytes) -> None:
+        before = self._messages
         try:
             self._hear(data)
         except (NotAsBroker, BrokerRefused) as error:
@@ -155,6 +167,16 @@ class Subscriber(asyncio.Protocol):
                 self._closed.set_exception(error)
                 self._closed.exception()
             self.abort()
+        if self._messages > before:
+            self._rest_from(self._messages - before, len(data))
+
+    def _rest_from(self, messages: int, size: int) -> None:
+        """Look again when more has come."""
+        if messages >= MANY_MESSAGES or size >= MANY_BYTES:
+            self._busy_until_s = self._heard_s + BUSY_S
+        if self._heard_s >= self._busy_until_s and self._transport is not None:
+            self._transport.pause_reading()
+            self._loop.call_later(REST_S, self._transport.resume_reading)
 
     def _hear(self, data: bytes) -> None:
         """Work off all whole packets. Raises NotAsBroker, BrokerRefused."""
@@ -210,6 +232,7 @@ class Subscriber(asyncio.Protocol):
             raise NotAsBroker(
                 "the broker sends a topic that is no text — is it a broker, and well?"
             ) from error
+        self._messages += 1
         self._received(topic, data[told:end])
         return _PUBACK + data[named:told] if told > named else b""
 
