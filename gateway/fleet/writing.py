@@ -235,17 +235,19 @@ class Writer:
         )
 
     async def _learn(self, connection: Connection, batch: Sequence[Taken]) -> None:
-        await self.directory.learn(
-            connection,
-            ((each.site_id, each.message.store) for each in batch),
-            ((each.site_id, item.asset) for each in batch for item in each.checked.items),
-            (series_name(each, meter) for each in batch for meter in each.checked.meters),
-        )
-        await self.directory.learn_slots(
-            connection,
-            {r.slot_s for each in batch for i in each.checked.items for r in i.rows}
-            | {r.slot_s for each in batch for m in each.checked.meters for r in m.rows},
-        )
+        directory = self.directory
+        stores, assets, series = [], [], []
+        slots: set[int] = set()
+        for each in batch:
+            stores.append((each.site_id, each.message.store))
+            for item in each.checked.items:
+                assets.append((each.site_id, item.asset))
+                slots.update([row.slot_s for row in item.rows])
+            for meter in each.checked.meters:
+                series.append(series_name(each, meter))
+                slots.update([row.slot_s for row in meter.rows])
+        await directory.learn(connection, stores, assets, series)
+        await directory.learn_slots(connection, slots)
 
     def _owned(self, taken: Taken) -> list[Refusal]:
         """All that is refused of it, also what belongs to another site."""
