@@ -142,7 +142,7 @@ class Learned(msgspec.Struct, frozen=True):
     """
     profiles: array[float]
     """Roots by time of day: weekdays, weekends and the last days (a load's by the local clock, a
-    roof's by UTC); and energies under a clear sky (UTC), in Wh.
+    roof's by UTC); and, of a roof, energies under a clear sky (UTC), in Wh.
     """
     level: array[float]
     rows: array[float]
@@ -165,7 +165,7 @@ def sizes(rules: Rules) -> dict[str, tuple[str, int]]:
     return {
         # What rounding to seven digits takes from a root is nothing beside what a home does.
         "slots": ("f", ring_size(rules)),
-        "profiles": ("d", 4 * rules.slots_per_day),
+        "profiles": ("d", (4 if rules.kind == "pv" else 3) * rules.slots_per_day),
         "level": ("d", LEVEL),
         "rows": ("f", horizons * ROUND * OBSERVATION),
         "regressions": ("d", horizons * REGRESSIONS * REGRESSION),

@@ -72,11 +72,11 @@ SUMS: Literal["sums"] = "sums"
 HALF_LIFE_DAYS = (10.0, 40.0)
 _FLOOR_OF_ERROR = 0.3
 _LARGE_ERROR = 1.5
-_MIXTURE_DAYS = 20.0
+_MIXTURE_DAYS = 4.0
 _PEAK_DAYS = 60.0
 _ABOVE_PEAK = 1.05
 _HABIT_SHARE = 0.06
-_LATELY_SHARE = 0.2
+_LATELY_SHARE = {"load": 0.1, "pv": 0.2}
 _SKY_UP, _SKY_DOWN = 0.35, 0.03
 _SIZE_SHARE_PER_DAY = 0.3
 _ABSURD = 2.5
@@ -85,12 +85,13 @@ home does not grow sixfold in a quarter of an hour. When a second one follows, b
 """
 _DEFAULT_WEIGHTS = {
     "load": (0.1, 0.0, 0.0, 0.1, 0.0, 0.0, 0.5, 0.3),
-    "pv": (0.0, 0.25, 0.0, 0.0, 0.25, 0.3, 0.1, 0.1),
+    "pv": (0.0, 0.05, 0.0, 0.0, 0.05, 0.2, 0.4, 0.3),
 }
 _FIRST_QUANTILES = (-2.0, -1.5, -1.0, -0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.5, 2.0)
 _AIM_PER_DAY = 0.1
 _RIDGE = 0.01
 _EARLY_RIDGE = {"load": 2.0, "pv": 1.5}
+_EARLY_FADES = {"load": 0.7, "pv": 1.0}
 _VALID, _ROOT, _SCALE, _LOW, _HIGH, _BALANCED, _HABIT, _HOUR, _QUARTER, _MIXED, _X = range(11)
 """Where a forecast that waits for its slot has: whether it is one (_LIT, or _DARK), its root, the
 error's usual size, the band and the sum-holding one (roots), where the slot lies by the clock, what
@@ -100,6 +101,8 @@ _LIT, _DARK = 1.0, 2.0
 _EXPERTS_AT = _X + SHARED + 1
 _EARLIER = _EXPERTS_AT + 1
 """The expert that says what came a day before; next to it, a week before."""
+_SIXTH = _EXPERTS_AT + 5
+"""Of a load, the expert that says the median of a week."""
 assert _EXPERTS_AT + EXPERTS == PENDING
 
 
@@ -117,7 +120,9 @@ def begin(rules: Rules) -> Learned:
         arrays["bands"][at : at + len(QUANTILES)] = array("d", _FIRST_QUANTILES)
         for which in range(REGRESSIONS):
             beta = (horizon * REGRESSIONS + which) * REGRESSION + regression.BETA
-            arrays["regressions"][beta : beta + FEATURES] = array("d", _prior(rules))
+            arrays["regressions"][beta : beta + FEATURES] = array(
+                "d", _prior(rules, horizon)
+            )
     return Learned(
         slot_s=rules.slot_s,
         kind=rules.kind,
@@ -250,12 +255,12 @@ def _step(s: Learned, number: int, root: float | None, weight: float, rules: Rul
         s.slots[number % len(s.slots)] = -1.0 - (first[_ROOT] if first[_VALID] else expected)
     _solve(s, turn, rules)
     seen = features.origin(s.slots, s.profiles, s.level, number, when.habit, rules)
-    # What came a day and a week before was looked up when that slot was forecast as a second one.
+    # What came in the week before was looked up when that slot was forecast as a second one.
     # Before there is a week, something newer stood in for it.
     known: Sequence[float] = ()
     week_ago = (number + 1 - WEEK_DAYS * rules.slots_per_day) % len(s.slots)
     if next_but_one[_VALID] == _LIT and s.slots[week_ago] > NEVER:
-        known = next_but_one[_EARLIER : _EARLIER + 2]
+        known = (*next_but_one[_EARLIER : _EARLIER + 2], next_but_one[_SIXTH])
     next_one = _said(s, seen, 1, _when(next_but_one, number + 1, rules), rules, known)
     last = _said(s, seen, 2, features.clock(number + 2, rules), rules)
     s.pending[:] = next_one + next_but_one + last
@@ -380,7 +385,7 @@ def _judge(s: Learned, number: int, said: array[float], root: float, rules: Rule
 
 
 def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: Rules) -> None:
-    """Learn what is usual: habits, the last days, the clear sky, the whole level."""
+    """Learn what is usual: habits, the last days, the whole level; of a roof, the clear sky."""
     per_day = rules.slots_per_day
     level, profiles = s.level, s.profiles
     days = s.known / per_day
@@ -393,9 +398,23 @@ def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: 
     profiles[place] = before + weight * share * (root - before)
     place = 2 * per_day + place % per_day
     before = profiles[place]
-    share = weight * max(_LATELY_SHARE, 0.7 / (1.0 + days))
+    share = weight * max(_LATELY_SHARE[rules.kind], 0.7 / (1.0 + days))
     profiles[place] = root if before < 0.0 else before + share * (root - before)
     energy = root * root
+    if rules.kind == "pv":
+        _sky(s, energy, weight, when, rules)
+    share = 1.0 / max(min(s.known, per_day), 1)
+    level[DAY] += share * (root - level[DAY])
+    share = 1.0 / max(min(s.known, WEEK_DAYS * per_day), 1)
+    level[WEEK] += share * (root - level[WEEK])
+    level[MEAN] += share * (energy - level[MEAN])
+    level[PEAK] = max(root, level[PEAK] * _keep(_PEAK_DAYS * per_day))
+
+
+def _sky(s: Learned, energy: float, weight: float, when: features.Clock, rules: Rules) -> None:
+    """Learn what a clear sky brings, and what the sun brought of it."""
+    per_day = rules.slots_per_day
+    level, profiles = s.level, s.profiles
     sky = 3 * per_day + when.utc
     before = clear = profiles[sky]
     if before < 0.0:
@@ -407,12 +426,6 @@ def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: 
             level[BRIGHTNESS] += min(3.0 / per_day, 1.0) * (bright - level[BRIGHTNESS])
     profiles[sky] = clear
     level[BRIGHTEST] = max(clear, level[BRIGHTEST] * (1.0 - 0.05 / per_day))
-    share = 1.0 / max(min(s.known, per_day), 1)
-    level[DAY] += share * (root - level[DAY])
-    share = 1.0 / max(min(s.known, WEEK_DAYS * per_day), 1)
-    level[WEEK] += share * (root - level[WEEK])
-    level[MEAN] += share * (energy - level[MEAN])
-    level[PEAK] = max(root, level[PEAK] * _keep(_PEAK_DAYS * per_day))
 
 
 def _solve(s: Learned, turn: int, rules: Rules) -> None:
@@ -430,16 +443,19 @@ def _solve(s: Learned, turn: int, rules: Rules) -> None:
         regression.fold(s.regressions, at, rows, which, keep)
         s.rows[begin:end] = rows
     elif rest == 1:
-        ridge = per_day * (_RIDGE + _EARLY_RIDGE[rules.kind] / (1.0 + s.known / per_day))
+        days = 1.0 + s.known / per_day
+        early = _EARLY_RIDGE[rules.kind] / days ** _EARLY_FADES[rules.kind]
+        ridge = per_day * (_RIDGE + early)
         square = s.regressions[at + regression.SQUARE]
-        regression.solve(s.regressions, at, ridge * square, _prior(rules))
+        regression.solve(s.regressions, at, ridge * square, _prior(rules, horizon))
 
 
 # --- small things ---------------------------------------------------------------------------------
 
 
-def _prior(rules: Rules) -> tuple[float, ...]:
-    return features.SUN_PRIOR if rules.kind == "pv" else features.LOAD_PRIOR
+def _prior(rules: Rules, horizon: int) -> tuple[float, ...]:
+    """`horizon`: by its place in HORIZONS."""
+    return features.SUN_PRIOR if rules.kind == "pv" else features.LOAD_PRIOR[horizon]
 
 
 def _regression(horizon: int, which: int) -> int:

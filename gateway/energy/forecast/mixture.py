@@ -6,12 +6,17 @@ from __future__ import annotations  # array[float] is no class before Python 3.1
 
 from array import array
 from collections.abc import Sequence
+from math import sqrt
 from operator import mul
 
 from gateway.energy.forecast.learned import EXPERTS
 
 _ROUNDING = 1e-6
 """What is off by no larger a part than this is right: which sign it has is by chance."""
+_TRUST = 2.0
+"""What the weights of the beginning count, beside an expert whose regret is as large as its usual
+one times the root of how many it had.
+"""
 
 
 def mixed(
@@ -22,17 +27,25 @@ def mixed(
 ) -> float:
     """What comes of the experts: the mean of what the blocks that begin there make of them. In each
     of those an expert's weight is its regret over the sum of its squares, where that is positive.
+    What `default`, the weights of the beginning, make of them counts as one more: the less, the
+    more has come.
     """
+    first = sum(map(mul, default, experts))
     total = 0.0
     for at in blocks:
-        whole = part = 0.0
+        squares = sum(numbers[at + EXPERTS : at + 2 * EXPERTS])
+        if not squares > 0.0:
+            total += first
+            continue
+        whole = _TRUST / sqrt(squares / EXPERTS)
+        part = whole * first
         for place, expert in enumerate(experts, at):
             regret = numbers[place]
             if regret > 0.0:
                 weight = regret / numbers[place + EXPERTS]
                 whole += weight
                 part += weight * expert
-        total += part / whole if whole > 0.0 else sum(map(mul, default, experts))
+        total += part / whole
     return total / len(blocks)
 
 

@@ -14,7 +14,7 @@ from zlib import crc32
 
 from gateway.energy.forecast.learned import ARRAYS, Learned, Rules, blank, sizes
 
-VERSION = 2
+VERSION = 3
 """Goes up whenever the numbers of `Learned`, or what they mean, change."""
 
 _HEAD = Struct("<4sHHI")
