@@ -195,16 +195,15 @@ def week_median(slots: array[float], yesterday: int, per_day: int, otherwise: fl
     """The middle one of the roots of a week, at the same time of each day: no single day moves it.
     `yesterday`: the number of the newest of those slots.
     """
-    size = len(slots)
-    known = sorted(
-        [
-            value
-            for back in range(0, WEEK_DAYS * per_day, per_day)
-            if (value := slots[(yesterday - back) % size]) >= 0.0
-        ]
-    )
-    if not known:
-        return otherwise
+    at = yesterday % len(slots)
+    known = slots[at::-per_day].tolist()
+    if len(known) < WEEK_DAYS:
+        known += slots[at - len(known) * per_day :: -per_day]
+    known = sorted(known[:WEEK_DAYS])
+    if known[0] < 0.0:
+        known = [each for each in known if each >= 0.0]
+        if not known:
+            return otherwise
     half = len(known) // 2
     return known[half] if len(known) % 2 else 0.5 * (known[half - 1] + known[half])
 
@@ -240,10 +239,10 @@ def look(
             root = sqrt(clear)
             sun_1h, sun_4h = root * sqrt(seen.bright_1h), root * sqrt(seen.bright_4h)
         own = (root, sun_1h, sun_4h)
-        sixth = sun_1h
+        fifth = sun_1h
     else:
         own = (median, seen.week, seen.lowest)
-        sixth = median
+        fifth = median
     x = [
         seen.last,
         seen.change,
@@ -256,7 +255,7 @@ def look(
         seen.above_habit,
         seen.from_habit,
     ]
-    return x, [seen.last, yesterday, last_week, usual, lately, sixth]
+    return x, [seen.last, yesterday, last_week, usual, fifth]
 
 
 LOAD_PRIOR = (

@@ -27,7 +27,7 @@ the quarter of the day in which the slot lies.
 """
 QUARTERS = 4
 FEATURES = SHARED + QUARTERS
-EXPERTS = 8
+EXPERTS = 7
 REGRESSIONS = 2
 
 TRIANGLE = SHARED * (SHARED + 1) // 2

@@ -3,7 +3,7 @@ Pure.
 
 Each slot that comes judges what was said of it, one and two slots before. Two regressions learn
 from that (one that minds many small errors and changes in ten days, one that minds large ones and
-changes in forty), a mixture weighs them against six simple experts, what brings half of all slots
+changes in forty), a mixture weighs them against five simple experts, what brings half of all slots
 above the forecast is learned for each hour of the day, and the quantiles of the error adapt. Then
 the next two slots are forecast anew.
 
@@ -72,10 +72,14 @@ SUMS: Literal["sums"] = "sums"
 HALF_LIFE_DAYS = (10.0, 40.0)
 _FLOOR_OF_ERROR = 0.3
 _LARGE_ERROR = 1.5
-_MIXTURE_DAYS = 4.0
+_MIXTURE_DAYS = 2.0
 _PEAK_DAYS = 60.0
 _ABOVE_PEAK = 1.05
 _HABIT_SHARE = 0.06
+_OTHER_SHARE = 0.5
+"""What a weekday teaches the weekend, and the other way round, of what it teaches its own kind: so
+much at first, half of that once one day of that other kind was seen, and less with each.
+"""
 _LATELY_SHARE = {"load": 0.1, "pv": 0.2}
 _SKY_UP, _SKY_DOWN = 0.35, 0.03
 _SIZE_SHARE_PER_DAY = 0.3
@@ -84,8 +88,8 @@ _ABSURD = 2.5
 home does not grow sixfold in a quarter of an hour. When a second one follows, both are true.
 """
 _DEFAULT_WEIGHTS = {
-    "load": (0.1, 0.0, 0.0, 0.1, 0.0, 0.0, 0.5, 0.3),
-    "pv": (0.0, 0.05, 0.0, 0.0, 0.05, 0.2, 0.4, 0.3),
+    "load": (0.1, 0.0, 0.0, 0.1, 0.0, 0.5, 0.3),
+    "pv": (0.0, 0.1, 0.0, 0.0, 0.3, 0.4, 0.2),
 }
 _FIRST_QUANTILES = (-2.0, -1.5, -1.0, -0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.5, 2.0)
 _AIM_PER_DAY = 0.1
@@ -101,7 +105,7 @@ _LIT, _DARK = 1.0, 2.0
 _EXPERTS_AT = _X + SHARED + 1
 _EARLIER = _EXPERTS_AT + 1
 """The expert that says what came a day before; next to it, a week before."""
-_SIXTH = _EXPERTS_AT + 5
+_FIFTH = _EXPERTS_AT + 4
 """Of a load, the expert that says the median of a week."""
 assert _EXPERTS_AT + EXPERTS == PENDING
 
@@ -120,9 +124,7 @@ def begin(rules: Rules) -> Learned:
         arrays["bands"][at : at + len(QUANTILES)] = array("d", _FIRST_QUANTILES)
         for which in range(REGRESSIONS):
             beta = (horizon * REGRESSIONS + which) * REGRESSION + regression.BETA
-            arrays["regressions"][beta : beta + FEATURES] = array(
-                "d", _prior(rules, horizon)
-            )
+            arrays["regressions"][beta : beta + FEATURES] = array("d", _prior(rules, horizon))
     return Learned(
         slot_s=rules.slot_s,
         kind=rules.kind,
@@ -260,7 +262,7 @@ def _step(s: Learned, number: int, root: float | None, weight: float, rules: Rul
     known: Sequence[float] = ()
     week_ago = (number + 1 - WEEK_DAYS * rules.slots_per_day) % len(s.slots)
     if next_but_one[_VALID] == _LIT and s.slots[week_ago] > NEVER:
-        known = (*next_but_one[_EARLIER : _EARLIER + 2], next_but_one[_SIXTH])
+        known = (*next_but_one[_EARLIER : _EARLIER + 2], next_but_one[_FIFTH])
     next_one = _said(s, seen, 1, _when(next_but_one, number + 1, rules), rules, known)
     last = _said(s, seen, 2, features.clock(number + 2, rules), rules)
     s.pending[:] = next_one + next_but_one + last
@@ -396,6 +398,11 @@ def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: 
     if profiles[place] < 0.0:
         share = 0.5  # the first weekend is half a weekday
     profiles[place] = before + weight * share * (root - before)
+    if rules.kind == "load":
+        other = place - per_day if place >= per_day else place + per_day
+        if (before := profiles[other]) >= 0.0:
+            share *= _OTHER_SHARE / (1.0 + days - own_days)
+            profiles[other] = before + weight * share * (root - before)
     place = 2 * per_day + place % per_day
     before = profiles[place]
     share = weight * max(_LATELY_SHARE[rules.kind], 0.7 / (1.0 + days))

@@ -12,10 +12,12 @@ from operator import mul
 from gateway.energy.forecast.learned import EXPERTS
 
 _ROUNDING = 1e-6
-"""What is off by no larger a part than this is right: which sign it has is by chance."""
+"""What is off by no larger a part than this, or no more √Wh, is right: which sign it has is by
+chance.
+"""
 _TRUST = 2.0
-"""What the weights of the beginning count, beside an expert whose regret is as large as its usual
-one times the root of how many it had.
+"""The weights of the beginning count as much as an expert whose regret is so many times the root
+of the sum of its squares.
 """
 
 
@@ -59,10 +61,12 @@ def learn(
     weight: float,
 ) -> None:
     """Give each expert what following it would have saved, near enough: the loss's slope times by
-    how much it differs.
+    how much it differs. Where nothing was wrong, as in years without any energy, nothing fades.
     """
-    off, rounding = mixed - y, _ROUNDING * y
+    off, rounding = mixed - y, _ROUNDING * (1.0 + y)
     slope = weight if off > rounding else -weight if off < -rounding else 0.0
+    if not slope:
+        return
     first, second = blocks
     apart = second - first
     for place, expert in enumerate(experts, first):
