@@ -114,6 +114,8 @@ class Origin(NamedTuple):
     week: float
     above_habit: float
     from_habit: float
+    of_top: float
+    """What there was of a load's `Week.top`, 1 at the most."""
     bright_1h: float
     """Of a load, 0, as the next two."""
     bright_4h: float
@@ -126,9 +128,10 @@ def origin(
     level: array[float],
     number: int,
     habit: int,
+    top: float,
     rules: Rules,
 ) -> Origin:
-    """Look back from slot `number`, the newest one."""
+    """Look back from slot `number`, the newest one. `top`: that of the week before it."""
     per_day, per_hour = rules.slots_per_day, rules.slots_per_hour
     span = 4 * per_hour
     last = root_at(slots, number, 0.0)
@@ -157,6 +160,7 @@ def origin(
         level[WEEK],
         above if above > 0.0 else 0.0,
         above,
+        last / top if top > last else 1.0,
         bright_1h,
         bright_4h,
         level[BRIGHTEST],
@@ -191,10 +195,17 @@ def is_dark(
     )
 
 
-def week_median(slots: array[float], yesterday: int, per_day: int, otherwise: float) -> float:
-    """The middle one of the roots of a week, at the same time of each day: no single day moves it.
-    `yesterday`: the number of the newest of those slots.
-    """
+class Week(NamedTuple):
+    """The roots of a week, at the same time of each day."""
+
+    median: float
+    """No single day moves it."""
+    top: float
+    """The second of the largest ones: what there is where something large runs."""
+
+
+def week_before(slots: array[float], yesterday: int, per_day: int, otherwise: float) -> Week:
+    """Of the slot that comes a day after the one of number `yesterday`."""
     at = yesterday % len(slots)
     known = slots[at::-per_day].tolist()
     if len(known) < WEEK_DAYS:
@@ -203,9 +214,11 @@ def week_median(slots: array[float], yesterday: int, per_day: int, otherwise: fl
     if known[0] < 0.0:
         known = [each for each in known if each >= 0.0]
         if not known:
-            return otherwise
-    half = len(known) // 2
-    return known[half] if len(known) % 2 else 0.5 * (known[half - 1] + known[half])
+            return Week(otherwise, otherwise)
+    days = len(known)
+    half = days // 2
+    median = known[half] if days % 2 else 0.5 * (known[half - 1] + known[half])
+    return Week(median, known[-2] if days > 1 else known[0])
 
 
 def look(
@@ -216,9 +229,10 @@ def look(
     when: Clock,
     rules: Rules,
     earlier: Sequence[float] = (),
-) -> tuple[list[float], list[float]]:
-    """The features of slot `target`, and the roots that the simple experts expect. `earlier`: what
-    came a day and a week before it and, of a load, the week's median, where that is known already.
+) -> tuple[list[float], list[float], float]:
+    """The features of slot `target`, the roots that the simple experts expect, and a load's
+    `Week.top`. `earlier`: what came a day and a week before it, and that `Week`, where that is
+    known already.
     """
     per_day = rules.slots_per_day
     usual = habit_of(profiles, when.habit, per_day, seen.last)
@@ -226,12 +240,14 @@ def look(
     if lately < 0.0:
         lately = usual
     if earlier:
-        yesterday, last_week, median = earlier
+        yesterday, last_week, median, top = earlier
     else:
         day, week = a_day_and_a_week_before(target, rules)
         yesterday = root_at(slots, day, usual)
         last_week = root_at(slots, week, yesterday)
-        median = 0.0 if rules.kind == "pv" else week_median(slots, day, per_day, usual)
+        median = top = 0.0
+        if rules.kind == "load":
+            median, top = week_before(slots, day, per_day, usual)
     if rules.kind == "pv":
         clear = profiles[3 * per_day + when.utc]
         root = sun_1h = sun_4h = seen.last
@@ -239,10 +255,10 @@ def look(
             root = sqrt(clear)
             sun_1h, sun_4h = root * sqrt(seen.bright_1h), root * sqrt(seen.bright_4h)
         own = (root, sun_1h, sun_4h)
-        fifth = sun_1h
+        expert = sun_1h
     else:
         own = (median, seen.week, seen.lowest)
-        fifth = median
+        expert = top * seen.of_top
     x = [
         seen.last,
         seen.change,
@@ -255,7 +271,7 @@ def look(
         seen.above_habit,
         seen.from_habit,
     ]
-    return x, [seen.last, yesterday, last_week, usual, fifth]
+    return x, [seen.last, yesterday, last_week, usual, expert], top
 
 
 LOAD_PRIOR = (

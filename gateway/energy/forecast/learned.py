@@ -60,7 +60,7 @@ BAND = 2 * HOURS + len(QUANTILES)
 hour what brings half of all slots above the forecast.
 """
 
-PENDING = SHARED + 1 + EXPERTS + 10
+PENDING = SHARED + 1 + EXPERTS + 11
 """Numbers of one forecast that is not judged yet; see `learning.py`."""
 
 SCORE_DAYS = 29

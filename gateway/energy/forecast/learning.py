@@ -96,17 +96,17 @@ _AIM_PER_DAY = 0.1
 _RIDGE = 0.01
 _EARLY_RIDGE = {"load": 2.0, "pv": 1.5}
 _EARLY_FADES = {"load": 0.7, "pv": 1.0}
-_VALID, _ROOT, _SCALE, _LOW, _HIGH, _BALANCED, _HABIT, _HOUR, _QUARTER, _MIXED, _X = range(11)
+_VALID, _ROOT, _SCALE, _LOW, _HIGH, _BALANCED, _HABIT, _HOUR, _QUARTER, _TOP, _MIXED, _X = range(12)
 """Where a forecast that waits for its slot has: whether it is one (_LIT, or _DARK), its root, the
 error's usual size, the band and the sum-holding one (roots), where the slot lies by the clock, what
-the experts say together, and then features and experts.
+a load's `features.Week.top` is, what the experts say together, and then features and experts.
 """
 _LIT, _DARK = 1.0, 2.0
 _EXPERTS_AT = _X + SHARED + 1
 _EARLIER = _EXPERTS_AT + 1
 """The expert that says what came a day before; next to it, a week before."""
-_FIFTH = _EXPERTS_AT + 4
-"""Of a load, the expert that says the median of a week."""
+_MEDIAN = _X + 7
+"""Of a load, the feature that is the `features.Week.median`."""
 assert _EXPERTS_AT + EXPERTS == PENDING
 
 
@@ -256,13 +256,15 @@ def _step(s: Learned, number: int, root: float | None, weight: float, rules: Rul
         expected = root_at(s.slots, number - rules.slots_per_day, 0.0)
         s.slots[number % len(s.slots)] = -1.0 - (first[_ROOT] if first[_VALID] else expected)
     _solve(s, turn, rules)
-    seen = features.origin(s.slots, s.profiles, s.level, number, when.habit, rules)
+    top = first[_TOP]
+    seen = features.origin(s.slots, s.profiles, s.level, number, when.habit, top, rules)
     # What came in the week before was looked up when that slot was forecast as a second one.
     # Before there is a week, something newer stood in for it.
     known: Sequence[float] = ()
     week_ago = (number + 1 - WEEK_DAYS * rules.slots_per_day) % len(s.slots)
     if next_but_one[_VALID] == _LIT and s.slots[week_ago] > NEVER:
-        known = (*next_but_one[_EARLIER : _EARLIER + 2], next_but_one[_FIFTH])
+        week = next_but_one[_MEDIAN], next_but_one[_TOP]
+        known = (*next_but_one[_EARLIER : _EARLIER + 2], *week)
     next_one = _said(s, seen, 1, _when(next_but_one, number + 1, rules), rules, known)
     last = _said(s, seen, 2, features.clock(number + 2, rules), rules)
     s.pending[:] = next_one + next_but_one + last
@@ -291,7 +293,7 @@ def _said(
     if rules.kind == "pv" and features.is_dark(s.slots, s.profiles, seen, target, rules):
         where = (_DARK, *(0.0,) * 5, habit, hour, quarter)
         return array("d", where + (0.0,) * (PENDING - len(where)))
-    x, experts = features.look(s.slots, s.profiles, seen, target, when, rules, earlier)
+    x, experts, top = features.look(s.slots, s.profiles, seen, target, when, rules, earlier)
     peak = _ABOVE_PEAK * s.level[PEAK]
     at = _regression(horizon, 0)
     for block in (at, at + REGRESSION):
@@ -309,7 +311,7 @@ def _said(
     balanced = root
     if horizon == 2:
         balanced = _within(root + scale * band.between(values, s.level[AIM]), peak)
-    head = (_LIT, root, scale, low, high, balanced, habit, hour, quarter, mixed)
+    head = (_LIT, root, scale, low, high, balanced, habit, hour, quarter, top, mixed)
     return array("d", (*head, *x, *experts))
 
 
@@ -410,9 +412,9 @@ def _usual(s: Learned, root: float, weight: float, when: features.Clock, rules: 
     energy = root * root
     if rules.kind == "pv":
         _sky(s, energy, weight, when, rules)
-    share = 1.0 / max(min(s.known, per_day), 1)
+    share = 1.0 / min(s.known, per_day)
     level[DAY] += share * (root - level[DAY])
-    share = 1.0 / max(min(s.known, WEEK_DAYS * per_day), 1)
+    share = 1.0 / min(s.known, WEEK_DAYS * per_day)
     level[WEEK] += share * (root - level[WEEK])
     level[MEAN] += share * (energy - level[MEAN])
     level[PEAK] = max(root, level[PEAK] * _keep(_PEAK_DAYS * per_day))

@@ -33,14 +33,14 @@ def mixed(
     more has come.
     """
     first = sum(map(mul, default, experts))
+    at = blocks[0]
+    squares = sum(numbers[at + EXPERTS : at + 2 * EXPERTS])
+    if not squares > 0.0:
+        return first
+    trust = _TRUST / sqrt(squares / EXPERTS)
     total = 0.0
     for at in blocks:
-        squares = sum(numbers[at + EXPERTS : at + 2 * EXPERTS])
-        if not squares > 0.0:
-            total += first
-            continue
-        whole = _TRUST / sqrt(squares / EXPERTS)
-        part = whole * first
+        whole, part = trust, trust * first
         for place, expert in enumerate(experts, at):
             regret = numbers[place]
             if regret > 0.0:

@@ -7,7 +7,7 @@ from array import array
 import pytest
 
 from gateway.energy.forecast import Learned, Rules, begin, mixture, update
-from gateway.energy.forecast.features import week_median
+from gateway.energy.forecast.features import week_before
 from gateway.energy.forecast.learned import EXPERTS, MIXTURE, MIXTURES, NEVER
 from gateway.energy.slot import AssetSlot
 from tests.gateway.energy.forecast.asset import ASSET
@@ -28,13 +28,13 @@ def ring_of(roots: dict[int, float]) -> array[float]:
 @pytest.mark.parametrize("newest", [6 * PER_DAY, 7 * PER_DAY, SIZE - 1, SIZE, 10_000, 10_100])
 def test_the_median_of_a_week_is_that_of_the_same_time_of_each_day(newest: int) -> None:
     roots = {newest - back: float(back) for back in range(7 * PER_DAY)}
-    assert week_median(ring_of(roots), newest, PER_DAY, -5.0) == 3 * PER_DAY
+    assert week_before(ring_of(roots), newest, PER_DAY, -5.0) == (3 * PER_DAY, 5 * PER_DAY)
 
 
 def test_days_that_are_not_known_have_no_part_in_the_median() -> None:
     roots = {1_000: 9.0, 1_000 - PER_DAY: -1.0 - 4.0, 1_000 - 3 * PER_DAY: 1.0}
-    assert week_median(ring_of(roots), 1_000, PER_DAY, 7.0) == 5.0
-    assert week_median(ring_of({}), 1_000, PER_DAY, 7.0) == 7.0
+    assert week_before(ring_of(roots), 1_000, PER_DAY, 7.0) == (5.0, 1.0)
+    assert week_before(ring_of({}), 1_000, PER_DAY, 7.0) == (7.0, 7.0)
 
 
 def learned_of(energies_wh: list[float]) -> Learned:
