@@ -32,7 +32,7 @@ def mixed(
     What `default`, the weights of the beginning, make of them counts as one more: the less, the
     more has come.
     """
-    first = sum(map(mul, default, experts))
+    first: float = sum(map(mul, default, experts))
     at = blocks[0]
     squares = sum(numbers[at + EXPERTS : at + 2 * EXPERTS])
     if not squares > 0.0:
