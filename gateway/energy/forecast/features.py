@@ -112,7 +112,6 @@ class Origin(NamedTuple):
     lowest: float
     day: float
     week: float
-    above_habit: float
     from_habit: float
     of_top: float
     """What there was of a load's `Week.top`, 1 at the most."""
@@ -141,7 +140,6 @@ def origin(
         recent = array("f", [v if v >= 0.0 else -1.0 - v if v > NEVER else last for v in recent])
         lowest = min(recent)
     usual = habit_of(profiles, habit, per_day, level[DAY])
-    above = last - usual
     bright_1h = bright_4h = 0.0
     if rules.kind == "pv":
         sky = ring(profiles, number + 1, span, 3 * per_day)
@@ -158,8 +156,7 @@ def origin(
         lowest,
         level[DAY],
         level[WEEK],
-        above if above > 0.0 else 0.0,
-        above,
+        last - usual,
         last / top if top > last else 1.0,
         bright_1h,
         bright_4h,
@@ -268,7 +265,7 @@ def look(
         lately,
         seen.day,
         *own,
-        seen.above_habit,
+        seen.from_habit if seen.from_habit > 0.0 else 0.0,
         seen.from_habit,
     ]
     return x, [seen.last, yesterday, last_week, usual, expert], top
