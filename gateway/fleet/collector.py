@@ -1,9 +1,10 @@
 """One collector: from the broker into the database, and its word back to the gateways.
 
 Two tasks. One listens: it acknowledges to the broker at once and keeps what came. The other
-stores: thousands of rows at a time, and tells the gateways once that is on the server's disk. While
-the broker or the database is away the task waits and tries again; nothing is acknowledged that is
-not stored, and gateways send again what was not.
+stores: thousands of rows at a time, and tells the gateways once that is on the server's disk; what
+comes next it reads while the database is at work. While the broker or the database is away the task
+waits and tries again; nothing is acknowledged that is not stored, and gateways send again what was
+not.
 """
 
 import asyncio
@@ -51,6 +52,10 @@ some two hundred rows, and gateways are answered within a second.
 MUCH_BYTES = 200_000
 """So much in the inbox does not wait for more: a hundred live messages, or a commit's worth of
 backlog.
+"""
+READ_AHEAD_S = 0.002
+"""From one message that is read while the database is at work to the next: most of its answers come
+sooner, and are not kept waiting.
 """
 BACKOFF_S = (0.5, 15.0)
 
@@ -102,11 +107,28 @@ class _Hand:
     batch: list[Taken] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
     rows: int = 0
-    messages: int = 0
+
+    def __len__(self) -> int:
+        """How many messages there are to store, or to keep."""
+        return len(self.batch) + len(self.kept)
 
     @property
     def full(self) -> bool:
-        return self.rows >= BATCH_ROWS or self.messages >= BATCH_MESSAGES
+        return self.rows >= BATCH_ROWS or len(self) >= BATCH_MESSAGES
+
+
+@dataclass(slots=True)
+class _Hands:
+    """They outlive the connection to the database."""
+
+    first: _Hand = field(default_factory=_Hand)
+    second: _Hand = field(default_factory=_Hand)
+    """What is read ahead while the first one is stored."""
+    is_storing: bool = False
+
+    def stored(self) -> None:
+        """The first one is."""
+        self.first, self.second = self.second, _Hand()
 
 
 class Collector:
@@ -130,8 +152,7 @@ class Collector:
         self.others: list[str] = [self.name]
         """The collectors that run, this one among them."""
         self._outgoing = _Outgoing(asyncio.get_running_loop().create_future())
-        self._hand, self._next_hand = _Hand(), _Hand()  # they outlive the connection
-        self._writing = False
+        self._hands = _Hands()
         self._came = asyncio.Event()
         self._logged: set[str] = set()
 
@@ -235,7 +256,7 @@ class Collector:
                 await self._housekeeping(connection)
                 # What was not stored yet comes again, if its site has another number by now.
                 sites = self.writer.directory.sites
-                for hand in (self._hand, self._next_hand):
+                for hand in (self._hands.first, self._hands.second):
                     hand.batch = [e for e in hand.batch if sites.get(e.site) == e.site_id]
                 self.health.database = "connected"
                 if not any(each.startswith("the database") for each in self._logged):
@@ -260,13 +281,13 @@ class Collector:
                 looked_s = loop_s()
             if self.inbox.bytes < MUCH_BYTES and (rest_s := began_s + GATHER_S - loop_s()) > 0:
                 await asyncio.sleep(rest_s)
-            while self._take(self._hand):
-                pass
-            hand = self._hand
-            if hand.batch or hand.kept:
+            for _ in range(BATCH_MESSAGES):
+                if not self._take(self._hands.first):
+                    break
+            if hand := self._hands.first:
                 began_s = loop_s()
                 replies = await self._write(connection, hand)
-                self._hand, self._next_hand = self._next_hand, _Hand()
+                self._hands.stored()
                 self._send(replies)
                 self._is_well("the database")
                 self.health.batches += 1
@@ -275,7 +296,7 @@ class Collector:
             await self._store_statuses(connection)
             if self.writer.counts.unknown_sites > unknown:
                 looked_s = min(looked_s, loop_s() - self._housekeeping_s + LOOK_AGAIN_S)
-            if not len(self.inbox) and not self._hand.messages:
+            if not len(self.inbox) and not self._hands.first:
                 await self._wait()
 
     async def _wait(self) -> None:
@@ -290,24 +311,25 @@ class Collector:
         """Store what is in hand, and read what comes next while the database is at work. Raises
         DatabaseError.
         """
-        self._writing = True
+        self._hands.is_storing = True
         reading = asyncio.create_task(self._read_ahead())
         try:
             return await self.writer.write(connection, hand.batch, hand.kept)
         finally:
-            self._writing = False
+            self._hands.is_storing = False
             await reading
 
     async def _read_ahead(self) -> None:
-        while self._writing and self._take(self._next_hand):
-            await asyncio.sleep(0.002)
+        while self._take(self._hands.second):
+            await asyncio.sleep(READ_AHEAD_S)
+            if not self._hands.is_storing:
+                break
 
     def _take(self, hand: _Hand) -> bool:
         """Take a message from the inbox in hand; False where there is none, or no room."""
         delivered = None if hand.full else self.inbox.take()
         if delivered is None:
             return False
-        hand.messages += 1
         match self.writer.read(delivered):
             case Taken() as taken:
                 hand.batch.append(taken)

@@ -104,6 +104,11 @@ class Subscriber(asyncio.Protocol):
         """Whether the network has yet to take what was published before."""
         return self._transport is None or self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES
 
+    @property
+    def rests(self) -> bool:
+        """Whether it waits a moment until more has come."""
+        return self._transport is not None and not self._transport.is_reading()
+
     def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """Send topics and payloads with QoS 0: nobody says whether they came."""
         out = bytearray()

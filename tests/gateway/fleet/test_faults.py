@@ -3,12 +3,14 @@ value; a broker that deals nothing out: waited for or refused, and nothing is lo
 """
 
 import asyncio
+import itertools
 import time
 from dataclasses import replace
 
 import pytest
 
 from drivers.net.mqtt import Broker as Address
+from gateway.fleet import collector as collector_module
 from gateway.fleet.broker import deals_out
 from gateway.fleet.collector import Collector
 from gateway.fleet.database import Connection
@@ -17,7 +19,15 @@ from gateway.fleet.settings import FleetSettings
 from gateway.fleet.writing import Kept, Reply, Taken, Writer
 from gateway.outbox.fleet.messages import Ack, AssetRow, AssetRows, Digest
 from tests.gateway.delivery.mosquitto import Broker
-from tests.gateway.fleet.homes import SLOT_S, Home, asset_of, collecting, stored, until
+from tests.gateway.fleet.homes import (
+    SLOT_S,
+    Home,
+    asset_of,
+    collecting,
+    connected,
+    stored,
+    until,
+)
 from tests.gateway.fleet.postgres import Postgres
 from tests.gateway.fleet.test_collector import add_sites
 from tests.serving import serving
@@ -57,6 +67,52 @@ async def test_a_database_that_is_read_only_is_waited_for(
         task.cancel()
     assert stored(postgres, database) == home.truth
     assert "nothing is acknowledged; trying again" in caplog.text
+
+
+async def test_what_was_read_ahead_is_stored_after_the_database_was_gone(
+    fleet: FleetSettings, broker: Broker, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector_module, "BATCH_ROWS", 40)
+    homes = [Home(f"home-{n}") for n in range(10)]
+    database = add_sites(postgres, fleet, *(home.site for home in homes))
+    for home, n in itertools.product(homes, range(4)):
+        home.close(NOW_S - n * SLOT_S)  # 16 rows
+    async with collecting(fleet) as collector:
+        with postgres.connect(database) as locking, locking.transaction():
+            locking.execute("LOCK TABLE fleet.asset_slots")
+            tasks = [asyncio.create_task(home.deliver(broker.port, NOW_S)) for home in homes]
+            await until(lambda: collector.writer.counts.messages == 6, "two hands are full")
+            assert not collector.health.batches, "nothing is stored yet"
+            with postgres.connect(database) as admin:
+                admin.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE application_name LIKE 'meter-gateway fleet%'"
+                )
+            await until(lambda: collector.health.database == "away", "it is noticed")
+        await until(lambda: not any(home.changes for home in homes), "all is acknowledged")
+        for task in tasks:
+            task.cancel()
+    assert stored(postgres, database) == {k: uwh for h in homes for k, uwh in h.truth.items()}
+
+
+async def test_a_flood_from_sites_that_are_not_known_keeps_nobody_waiting(
+    fleet: FleetSettings, broker: Broker, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector_module, "BATCH_MESSAGES", 10)
+    known, stranger = Home("home-1"), Home("stranger")
+    database = add_sites(postgres, fleet, known.site)
+    known.close(NOW_S)
+    stranger.close(NOW_S)
+    async with collecting(fleet) as collector:
+        connection = await connected(broker.port, known.site, known.take)
+        for _ in range(100):
+            await stranger.tell(connection, NOW_S, patience=0)
+        async with asyncio.timeout(30):
+            while known.changes:
+                await known.tell(connection, NOW_S, patience=20)
+        connection.abort()
+        assert collector.writer.counts.unknown_sites == 100
+    assert stored(postgres, database) == known.truth
 
 
 async def test_a_month_without_a_partition_gets_one(

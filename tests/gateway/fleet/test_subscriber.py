@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from drivers.net.mqtt import Broker, BrokerRefused, NotAsBroker
-from gateway.fleet.subscriber import NotGranted, Subscriber
+from gateway.fleet.subscriber import MANY_MESSAGES, NotGranted, Subscriber
 from tests.serving import serving
 
 CONNACK = b"\x20\x02\x00\x00"
@@ -72,6 +72,26 @@ async def test_messages_come_whole_however_they_are_cut_and_each_is_acknowledged
             while not heard.endswith(b"x" * 200):
                 await asyncio.sleep(0.01)
         assert heard[len(acks) :] == b"\x30\xce\x01\x00\x04mg/a" + b"x" * 200
+        await subscriber.end()
+
+
+@pytest.mark.parametrize(("messages", "rests"), [(1, True), (MANY_MESSAGES, False)])
+async def test_after_little_it_looks_again_when_more_has_come(messages: int, rests: bool) -> None:
+    came: list[bool] = []
+
+    def received(_topic: str, _payload: bytes) -> None:
+        # Whether it goes on listening shows once it is through with what came.
+        asyncio.get_running_loop().call_soon(lambda: came.append(subscriber.rests))
+
+    data = b"".join(publish(b"mg/1", b"x", n) for n in range(messages))
+    async with broker(CONNACK, granted=SUBACK) as (at, heard), asyncio.timeout(30):
+        subscriber = await Subscriber.connect(at, ["mg/+"], received, 100_000)
+        subscriber.data_received(data)
+        while len(heard) < 4 * messages:
+            await asyncio.sleep(0.001)
+        assert came == [rests] * messages
+        while subscriber.rests:
+            await asyncio.sleep(0.001)
         await subscriber.end()
 
 
