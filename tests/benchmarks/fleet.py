@@ -350,8 +350,8 @@ async def _measured(server: Server, sites: list[str], many: int) -> list[Figure]
     now_s = int(time.time()) // SLOT_S * SLOT_S
     homes = await connect(server.port, sites)
     return [
+        *await _a_slot(server, homes, now_s),  # before the database cleans up after so many rows
         *await _backlog(server, homes, many, now_s),
-        *await _a_slot(server, homes, now_s),
         *await _away(server, homes, now_s),
         *_stored(server, len(sites), many),
     ]
@@ -390,6 +390,7 @@ async def _drain(
 
 async def _backlog(server: Server, homes: list[Home], many: int, now_s: int) -> list[Figure]:
     """A week of some with one collector, then of as many others with two."""
+    server.stop_collectors()
     await asyncio.to_thread(server.start_collector)
     spread_s = SPREAD_S * min(1.0, len(homes) / 10_000)
     await _live(homes, 1, now_s - SLOT_S, spread_s)  # every name is new once
@@ -413,6 +414,8 @@ async def _backlog(server: Server, homes: list[Home], many: int, now_s: int) -> 
 
 async def _a_slot(server: Server, homes: list[Home], now_s: int) -> list[Figure]:
     """Two collectors, a slot of all. Both have heard of most homes before."""
+    for _ in range(2):
+        await asyncio.to_thread(server.start_collector)
     number = len(homes)
     spread_s = SPREAD_S * min(1.0, number / 10_000)
     progress(f"{number} homes, a slot")
