@@ -258,11 +258,12 @@ def _step(s: Learned, number: int, root: float | None, weight: float, rules: Rul
     _solve(s, turn, rules)
     top = first[_TOP]
     seen = features.origin(s.slots, s.profiles, s.level, number, when.habit, top, rules)
-    # What came in the week before was looked up when that slot was forecast as a second one.
-    # Before there is a week, something newer stood in for it.
+    # What came in the week before was looked up when that slot was forecast as a second one. Before
+    # there is a week, or a day, something newer stood in for what there was not.
     known: Sequence[float] = ()
-    week_ago = (number + 1 - WEEK_DAYS * rules.slots_per_day) % len(s.slots)
-    if next_but_one[_VALID] == _LIT and s.slots[week_ago] > NEVER:
+    size, per_day = len(s.slots), rules.slots_per_day
+    day_ago, week_ago = (number + 1 - per_day) % size, (number + 1 - WEEK_DAYS * per_day) % size
+    if next_but_one[_VALID] == _LIT and (s.slots[week_ago] > NEVER or s.slots[day_ago] >= 0.0):
         week = next_but_one[_MEDIAN], next_but_one[_TOP]
         known = (*next_but_one[_EARLIER : _EARLIER + 2], *week)
     next_one = _said(s, seen, 1, _when(next_but_one, number + 1, rules), rules, known)
