@@ -13,7 +13,7 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -125,6 +125,12 @@ class _Hands:
     second: _Hand = field(default_factory=_Hand)
     """What is read ahead while the first one is stored."""
     is_storing: bool = False
+
+    def drop_others(self, sites: Mapping[str, int]) -> None:
+        """What was not stored yet comes again, if its site has another number by now, or none."""
+        for hand in (self.first, self.second):
+            hand.batch = [each for each in hand.batch if sites.get(each.site) == each.site_id]
+            hand.rows = sum(each.message.rows for each in hand.batch)
 
     def stored(self) -> None:
         """The first one is."""
@@ -254,10 +260,8 @@ class Collector:
                 await plan_once(connection)
                 self.writer.directory.forget()
                 await self._housekeeping(connection)
-                # What was not stored yet comes again, if its site has another number by now.
                 sites = self.writer.directory.sites
-                for hand in (self._hands.first, self._hands.second):
-                    hand.batch = [e for e in hand.batch if sites.get(e.site) == e.site_id]
+                self._hands.drop_others(sites)
                 self.health.database = "connected"
                 if not any(each.startswith("the database") for each in self._logged):
                     _log.info("the database is there: %d sites", len(sites))

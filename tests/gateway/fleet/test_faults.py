@@ -69,26 +69,40 @@ async def test_a_database_that_is_read_only_is_waited_for(
     assert "nothing is acknowledged; trying again" in caplog.text
 
 
+@pytest.mark.parametrize("removed", [False, True])
 async def test_what_was_read_ahead_is_stored_after_the_database_was_gone(
-    fleet: FleetSettings, broker: Broker, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+    removed: bool,
+    fleet: FleetSettings,
+    broker: Broker,
+    postgres: Postgres,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Also where its sites were not known for a while: then none of it counts any more, and all
+    comes again.
+    """
     monkeypatch.setattr(collector_module, "BATCH_ROWS", 40)
     homes = [Home(f"home-{n}") for n in range(10)]
     database = add_sites(postgres, fleet, *(home.site for home in homes))
     for home, n in itertools.product(homes, range(4)):
         home.close(NOW_S - n * SLOT_S)  # 16 rows
-    async with collecting(fleet) as collector:
+    async with collecting(fleet, 0.5) as collector:
         with postgres.connect(database) as locking, locking.transaction():
             locking.execute("LOCK TABLE fleet.asset_slots")
             tasks = [asyncio.create_task(home.deliver(broker.port, NOW_S)) for home in homes]
             await until(lambda: collector.writer.counts.messages == 6, "two hands are full")
             assert not collector.health.batches, "nothing is stored yet"
             with postgres.connect(database) as admin:
+                if removed:
+                    admin.execute("UPDATE fleet.sites SET removed_at = now()")
                 admin.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                     "WHERE application_name LIKE 'meter-gateway fleet%'"
                 )
             await until(lambda: collector.health.database == "away", "it is noticed")
+        if removed:
+            await until(lambda: collector.health.database == "connected", "it is there again")
+            with postgres.connect(database) as admin:
+                admin.execute("UPDATE fleet.sites SET removed_at = NULL")
         await until(lambda: not any(home.changes for home in homes), "all is acknowledged")
         for task in tasks:
             task.cancel()
