@@ -55,6 +55,12 @@ def items_of(directory: Directory, batch: Sequence[Taken]) -> list[Item]:
     return found
 
 
+def slots_of(batch: Sequence[Taken]) -> set[int]:
+    """The begins of all slots of which there are rows, Unix time."""
+    slots = {r.slot_s for each in batch for item in each.checked.items for r in item.rows}
+    return slots | {r.slot_s for each in batch for m in each.checked.meters for r in m.rows}
+
+
 def asset_rows(directory: Directory, items: Sequence[Item]) -> list[Row]:
     """As `statements.ASSET_COLUMNS` has them."""
     text, rows = directory.slot_texts, []

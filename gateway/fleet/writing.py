@@ -29,7 +29,7 @@ from gateway.fleet.database import Connection, NoPartition, Unfit, translated
 from gateway.fleet.directory import Directory
 from gateway.fleet.inbox import Delivered
 from gateway.fleet.inserting import Inserted, NotThisWay, insert_any, insert_new
-from gateway.fleet.rows import Row, as_array, as_text_array, series_name
+from gateway.fleet.rows import Row, as_array, as_text_array, series_name, slots_of
 from gateway.fleet.rows import Taken as Taken  # noqa: PLC0414 — part of what is said
 from gateway.fleet.statements import (
     FORGET,
@@ -235,19 +235,13 @@ class Writer:
         )
 
     async def _learn(self, connection: Connection, batch: Sequence[Taken]) -> None:
-        directory = self.directory
-        stores, assets, series = [], [], []
-        slots: set[int] = set()
-        for each in batch:
-            stores.append((each.site_id, each.message.store))
-            for item in each.checked.items:
-                assets.append((each.site_id, item.asset))
-                slots.update([row.slot_s for row in item.rows])
-            for meter in each.checked.meters:
-                series.append(series_name(each, meter))
-                slots.update([row.slot_s for row in meter.rows])
-        await directory.learn(connection, stores, assets, series)
-        await directory.learn_slots(connection, slots)
+        await self.directory.learn(
+            connection,
+            ((each.site_id, each.message.store) for each in batch),
+            ((each.site_id, item.asset) for each in batch for item in each.checked.items),
+            (series_name(each, meter) for each in batch for meter in each.checked.meters),
+        )
+        await self.directory.learn_slots(connection, slots_of(batch))
 
     def _owned(self, taken: Taken) -> list[Refusal]:
         """All that is refused of it, also what belongs to another site."""
@@ -311,9 +305,7 @@ class Writer:
         return sorted(wanted)
 
     async def _add_months(self, connection: Connection, batch: Sequence[Taken]) -> None:
-        slots = {r.slot_s for each in batch for item in each.checked.items for r in item.rows}
-        slots |= {r.slot_s for each in batch for m in each.checked.meters for r in m.rows}
-        months = {time.gmtime(slot_s)[:2]: slot_s for slot_s in slots}
+        months = {time.gmtime(slot_s)[:2]: slot_s for slot_s in slots_of(batch)}
         with translated():
             for slot_s in months.values():
                 await connection.execute("SELECT fleet.add_month(to_timestamp(%s))", (slot_s,))

@@ -178,6 +178,17 @@ def _packet(data: bytes) -> tuple[int, bytes, int] | None:
     raise ValueError("no MQTT")
 
 
+def prepare(folder: Path, postgres: Postgres, port: int, homes: list[str]) -> None:
+    """A community's database and its configuration, with these homes. Raises RuntimeError."""
+    postgres.new_database("community")
+    write_config(folder, port, postgres, "community")
+    (folder / "homes.csv").write_text("site\n" + "\n".join(homes) + "\n")
+    for words in (["init"], ["sites", "add", "--csv", str(folder / "homes.csv")]):
+        command = ["--config", str(folder), "fleet", *words, "--output", str(folder / "out")]
+        if main(command):
+            raise RuntimeError(f"fleet {words[0]} fails")
+
+
 class Server:
     """Broker, database and two collectors as processes."""
 
@@ -190,14 +201,7 @@ class Server:
         config = self.folder / "mosquitto.conf"
         config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\n")
         self.broker = subprocess.Popen(["mosquitto", "-c", config], stderr=subprocess.DEVNULL)
-        self.postgres.new_database("community")
-        write_config(self.folder, self.port, self.postgres, "community")
-        (self.folder / "homes.csv").write_text("site\n" + "\n".join(homes) + "\n")
-        output = str(self.folder / "out")
-        for words in (["init"], ["sites", "add", "--csv", str(self.folder / "homes.csv")]):
-            command = ["--config", str(self.folder), "fleet", *words, "--output", output]
-            if main(command):
-                raise RuntimeError(f"fleet {words[0]} fails")
+        prepare(self.folder, self.postgres, self.port, homes)
 
     def start_collector(self) -> None:
         log = (self.folder / "collector.log").open("ab")

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.cli.main import main
 from gateway.fleet.collector import GC_THRESHOLDS, plan_once
 from gateway.fleet.database import Connection, connect
 from gateway.fleet.inbox import Delivered
@@ -28,8 +27,9 @@ from tests.benchmarks.fleet import (
     database_cpu_s,
     payload_of,
     plain_loop_s,
+    prepare,
 )
-from tests.gateway.fleet.postgres import Postgres, free_port, running, write_config
+from tests.gateway.fleet.postgres import Postgres, free_port, running
 
 TITLE = "what a row costs a community's collector and its database"
 SLOW = "a minute"
@@ -87,13 +87,7 @@ def _figures() -> Iterator[Figure]:
 
 async def _costs(folder: Path, postgres: Postgres, deliver: Deliver) -> tuple[Cost, Cost, Cost]:
     sites = [f"home-{n}" for n in range(HOMES)]
-    postgres.new_database("community")
-    write_config(folder, free_port(), postgres, "community")
-    (folder / "homes.csv").write_text("site\n" + "\n".join(sites) + "\n")
-    for words in (["init"], ["sites", "add", "--csv", str(folder / "homes.csv")]):
-        command = ["--config", str(folder), "fleet", *words, "--output", str(folder / "out")]
-        if await asyncio.to_thread(main, command):
-            raise RuntimeError(f"fleet {words[0]} fails")
+    await asyncio.to_thread(prepare, folder, postgres, free_port(), sites)
     connection = await connect(load(folder))
     try:
         await plan_once(connection)
