@@ -72,7 +72,7 @@ class FeederMeter:
     async def serving(self) -> AsyncIterator[int]:
         """It answers over TCP for as long as the context; gives the port."""
         profile = load_profile(PROFILE)
-        line = LineUrl("tcp", "127.0.0.1", free_port(0))
+        line = LineUrl("tcp", "127.0.0.1", free_port())
         twins = {ADDRESS: ModbusTwin(profile, self.values)}
         async with serving_bus(twins, line, profile.serial) as reached:
             assert reached.port is not None

@@ -172,7 +172,7 @@ class Demo:
         Raises Refused.
         """
         self._server.mkdir(parents=True, exist_ok=True)
-        port = free_port(0)
+        port = free_port()
         exchange = self._exchange
         (self._server / "fleet.yaml").write_text(
             f"broker: {{host: 127.0.0.1, port: {port}, tls: false, "
@@ -239,7 +239,7 @@ class Demo:
             *assets,
             section + "    spread: 2s",
             "buffer: {path: buffer.sqlite, flush: 5s}",
-            f"status: {{port: {free_port(0)}}}",
+            f"status: {{port: {free_port()}}}",
             "clock: {trust: assured}   # a demo machine may lack NTP",
         ]
         (folder / "gateway.yaml").write_text("\n".join(lines) + "\n")

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from random import SystemRandom
 from uuid import UUID, uuid4
 
 from rich.console import Console, Group
@@ -59,6 +60,7 @@ ASSETS: Mapping[str, tuple[str, str]] = {
 Wh belongs to one asset.
 """
 
+_DRAWN_PORTS = range(20_000, 32_768)
 _METERS = {"grid": "grid", "pv": "pv", "heat-pump": "heat_pump"}
 """Name of the device file → name in the simulated home."""
 
@@ -124,14 +126,18 @@ def write_site(
     return Site(folder, assets, f"http://127.0.0.1:{port}/")
 
 
-def free_port(wanted: int) -> int:
-    """That port, or another one where it is taken. Raises OSError."""
-    for port in (wanted, 0):
+def free_port(wanted: int = 0) -> int:
+    """That port, or another one where it is taken or 0. Raises OSError.
+
+    It is drawn from below those that the kernel gives away (Linux: 32768 and more): between this
+    and its use no connection gets it, and hardly ever another program that asks at the same moment.
+    """
+    drawn = SystemRandom().sample(_DRAWN_PORTS, 50)
+    for port in (wanted, *drawn) if wanted else drawn:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
-            found: int = probe.getsockname()[1]
-            return found
+            return port
     raise OSError("no free TCP port on this machine")
 
 

@@ -20,7 +20,7 @@ streams take turns, so that one such stream at the front cannot hide that the re
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from typing import Literal, Protocol
 
 import msgspec
@@ -89,6 +89,18 @@ class Portion(msgspec.Struct, frozen=True):
     def part(self, start: int, stop: int | None) -> "Portion":
         """Some of its items."""
         return Portion(self.items[start:stop], self.closes_s, self.refused_s[start:stop])
+
+    def without(self, newest: Mapping[Hashable, int]) -> "Portion":
+        """Less what has an older revision than these, by what they are numbers of."""
+        kept = [n for n, i in enumerate(self.items) if i.revision >= newest.get(_number(i), 0)]
+        if len(kept) == len(self.items):
+            return self
+        items, refused_s = self.items, self.refused_s
+        return Portion(
+            tuple(items[n] for n in kept),
+            self.closes_s,
+            tuple(refused_s[n] for n in kept) if refused_s else (),
+        )
 
     def closed(self, now_s: float) -> bool:
         """Whether it is too late for one of its items."""
@@ -291,6 +303,7 @@ class Schedule:
             case Accepted() | Sent():
                 self.rejections = 0
                 self._dequeue(portion)
+                self._drop_replaced(portion)
                 self._revive(portion, is_taken=isinstance(outcome, Accepted))
                 self._go_well()
             case Doubted():
@@ -390,6 +403,18 @@ class Schedule:
                     queue.appendleft(head.part(count, None))
                 return
 
+    def _drop_replaced(self, portion: Portion) -> None:
+        """What was taken may be written anew since the queues were filled: the number before, sent
+        after it, would stand in its place.
+        """
+        newest = {_number(item): item.revision for item in portion.items if item.revision}
+        if not newest:
+            return
+        self._halves, self._plan = (
+            deque(left for each in queue if (left := each.without(newest)).items)
+            for queue in (self._halves, self._plan)
+        )
+
 
 def halves(portion: Portion, outcome: Rejected) -> bool:
     """Whether a rejected portion is tried again in halves, since one bad number fails them all;
@@ -408,3 +433,8 @@ def portion_of(owed: Sequence[Owed]) -> Portion:
 
 def _stream(item: Item) -> Stream:
     return item.subject, item.kind
+
+
+def _number(item: Item) -> Hashable:
+    """What it is one revision of."""
+    return item.subject, item.kind, item.slot_s

@@ -21,6 +21,7 @@ from uuid import uuid4
 import drivers
 import gateway
 from drivers.simulated.meters import simulated_home
+from gateway.cli.demo_home import free_port
 from gateway.delivery.simulated.http_server import StandInExchange
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.site import daemon, write_site
@@ -194,13 +195,6 @@ async def delivering_site(more: str = "") -> AsyncIterator[tuple[Path, int, Stan
 def _look_at(url: str) -> None:
     with urllib.request.urlopen(url, timeout=10) as answer:
         answer.read()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _bare_mb() -> float:

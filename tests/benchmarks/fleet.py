@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.cli.demo_home import free_port
 from gateway.cli.main import main
 from gateway.outbox.fleet.change import Deliver
 from gateway.outbox.fleet.messages import (
@@ -30,7 +31,7 @@ from gateway.outbox.fleet.messages import (
 )
 from tests.benchmarks.figure import Figure, progress
 from tests.gateway.fleet.homes import asset_of
-from tests.gateway.fleet.postgres import Postgres, free_port, running, write_config
+from tests.gateway.fleet.postgres import Postgres, running, write_config
 
 TITLE = "a community's server"
 SLOW = "minutes; HOMES=10000 for the whole"

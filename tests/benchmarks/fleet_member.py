@@ -11,8 +11,9 @@ import drivers
 import gateway
 from drivers.net.mqtt import Broker as Address
 from drivers.net.mqtt import Message, MqttConnection
+from gateway.cli.demo_home import free_port
 from gateway.outbox.fleet.messages import Ack, decode_slots, encode, place_of, topic_of
-from tests.benchmarks.daemon import SLOT_S, cost, delivering_site, free_port
+from tests.benchmarks.daemon import SLOT_S, cost, delivering_site
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.site import daemon
 from tests.benchmarks.writes import day_of

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.cli.demo_home import free_port
 from gateway.fleet.collector import GC_THRESHOLDS, plan_once
 from gateway.fleet.database import Connection, connect
 from gateway.fleet.inbox import Delivered
@@ -29,7 +30,7 @@ from tests.benchmarks.fleet import (
     plain_loop_s,
     prepare,
 )
-from tests.gateway.fleet.postgres import Postgres, free_port, running
+from tests.gateway.fleet.postgres import Postgres, running
 
 TITLE = "what a row costs a community's collector and its database"
 SLOW = "a minute"

@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from drivers.simulated.meters import simulated_home
+from gateway.cli.demo_home import free_port
 from gateway.delivery.simulated.http_server import StandInExchange
 from gateway.history.api import PREFIX, Api
 from gateway.history.history import History
@@ -23,7 +24,7 @@ from gateway.monitoring.asked import LatePages
 from gateway.monitoring.server import MAX_CONNECTIONS, StatusServer
 from gateway.site.settings import StatusSettings
 from gateway.store.opening import open_for_reading
-from tests.benchmarks.daemon import cost, free_port
+from tests.benchmarks.daemon import cost
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.site import daemon, write_site
 from tests.gateway.history.rig import HOUSE, NOW_S, SLOT_S, fill, report, write_home

@@ -75,6 +75,7 @@ def judge(run: RunResult) -> Verdict:
         _booked,
         _kept,
         _itself,
+        _ordered,
         _complete,
         foretold,
         _fair,
@@ -339,6 +340,28 @@ def _itself(books: Books, _: Verdict) -> Iterator[str]:
                 f"{books.names[asset]}: {wh_text(booking.energy_uwh)} arrived for "
                 f"{booking.slot_s}, and were never owed of it"
             )
+
+
+def _ordered(books: Books, _: Verdict) -> Iterator[str]:
+    """No number of a slot arrives after a newer one of it whose receipt the gateway has."""
+    if books.run.scenario.dialect != "sdk" or books.lost_s >= 0:
+        return
+    revisions: dict[tuple[str, int], dict[int, int]] = defaultdict(dict)
+    for row in books.outbox:
+        revisions[row["asset"], row["slot_s"]][row["energy_uwh"]] = row["revision"]
+    newest: Counter[tuple[str, int]] = Counter()
+    for number, booking in enumerate(books.run.exchange.books.history):
+        key = str(books.here(booking.asset)), booking.slot_s
+        revision = revisions[key].get(booking.energy_uwh)
+        if booking.what != "measurement" or revision is None:
+            continue
+        if revision < newest[key]:
+            yield (
+                f"{books.names[key[0]]}: {wh_text(booking.energy_uwh)} arrived for "
+                f"{booking.slot_s}, after revision {newest[key]} of it was taken"
+            )
+        if number in books.run.faults.acknowledged:
+            newest[key] = max(newest[key], revision)
 
 
 def _complete(books: Books, _: Verdict) -> Iterator[str]:

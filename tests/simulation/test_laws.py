@@ -131,6 +131,21 @@ def test_the_judge_finds_what_is_wrong_at_the_exchange(result: RunResult) -> Non
     assert judge(result).violations == []
 
 
+def test_the_judge_finds_an_older_number_that_arrived_after_a_newer_one(result: RunResult) -> None:
+    history = result.exchange.books.history
+    newer = next(
+        booking
+        for booking in history
+        if booking.what == "measurement" and booking.before_uwh not in (None, booking.energy_uwh)
+    )
+    assert newer.before_uwh is not None
+    history.append(replace(newer, energy_uwh=newer.before_uwh))
+    try:
+        assert broken(result) == ["ordered"]
+    finally:
+        history.pop()
+
+
 def test_the_judge_tells_of_a_daemon_that_died(result: RunResult) -> None:
     result.crashes.append("ValueError: what nobody thought of")
     try:

@@ -32,8 +32,9 @@ meter-clock-off network-made-anew-aggregator page-asked password-changed port-va
 power-gain register-back-a-step register-high-since-a-silence register-jitters
 register-pauses-until-swapped register-reset-near-the-modulus register-underflows
 registers-vanish registry-gone rest-outage role-lost second-daemon silent-meter
-slot-length-changed state-folder-restored store-folder-removed store-log-cut store-truncated
-verdicts-lost websockets-down-at-a-restart wrong-certificate zeros-at-sunrise-after-a-loss
+slot-length-changed slot-written-anew-while-refused state-folder-restored
+store-folder-removed store-log-cut store-truncated verdicts-lost websockets-down-at-a-restart
+wrong-certificate zeros-at-sunrise-after-a-loss
 """
 QUICK = frozenset(_QUICK.split())
 """In these is every fault, and every kind of site. All take ten minutes of two processors: `make

@@ -129,6 +129,17 @@ class RunningSite:
         """The counter is inside the register's step at the first boundary and at the last one."""
         return 2 * sum(STEP_WH[term.device] for term in Formula.parse(ASSETS[asset][1]).terms)
 
+    def holds_what_it_accepted(self, asset: str) -> None:
+        """Raises AssertionError unless the exchange has exactly what the buffer says: of each slot
+        the newest number that it took. Only the verdicts on the last delivery may not have come
+        before the stop.
+        """
+        owed = [o for o in self.owed(asset) if o.state in ("accepted", "sent")]
+        newest = sorted(owed, key=lambda o: (o.item.slot_s, o.item.revision))
+        taken = {o.item.slot_s: o.item.energy_uwh for o in newest}
+        assert taken == self.exchange.books.measurements[self.site.assets[asset]]
+        assert len({o.transaction_id for o in owed if o.state == "sent"}) <= 1
+
     @staticmethod
     def meter(report: Report, name: str) -> MeterReport:
         """What a report says of one meter."""

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.cli.demo_home import free_port
 from gateway.cli.main import main
 from tests.gateway.delivery.mosquitto import Broker
-from tests.gateway.fleet.postgres import Postgres, free_port, running
+from tests.gateway.fleet.postgres import Postgres, running
 
 if TYPE_CHECKING:
     from gateway.cli.demo_home import Site

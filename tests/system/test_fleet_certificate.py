@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from drivers.net.issuing import client_certificate, server_certificate, write_whole
+from gateway.cli.demo_home import free_port
 from gateway.cli.main import main
 from gateway.fleet import certificates
 from tests.gateway.delivery.mosquitto import Broker
-from tests.gateway.fleet.postgres import Postgres, free_port, running
+from tests.gateway.fleet.postgres import Postgres, running
 
 if TYPE_CHECKING:
     from gateway.cli.demo_home import Site

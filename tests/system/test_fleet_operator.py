@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from gateway.cli.demo_fleet import SimulatedHome, simulated_home
-from gateway.cli.demo_home import Daemon
+from gateway.cli.demo_home import Daemon, free_port
 from gateway.cli.main import main
 from gateway.delivery.simulated.behaviour import Behaviour
 from gateway.delivery.simulated.community import AREA, Community, Node
@@ -22,7 +22,7 @@ from gateway.store.errors import StoreError
 from gateway.store.grid_fee_rows import GridFee
 from gateway.store.opening import open_for_reading
 from tests.gateway.delivery.mosquitto import Broker
-from tests.gateway.fleet.postgres import Postgres, free_port, running
+from tests.gateway.fleet.postgres import Postgres, running
 
 SLOT_S = 10
 NETWORK = UUID("8a2c0f3e-5d1b-4c77-9f64-0b1f7f5a2d10")

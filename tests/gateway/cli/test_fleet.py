@@ -12,13 +12,14 @@ import pytest
 from drivers.net.mqtt import Broker as Address
 from drivers.net.mqtt import Message, MqttConnection
 from drivers.strict_yaml import parse
+from gateway.cli.demo_home import free_port
 from gateway.cli.main import main
 from gateway.fleet.collector import Collector
 from gateway.fleet.settings import load
 from gateway.site.credentials import read_credentials
 from tests.gateway.delivery.mosquitto import Broker
 from tests.gateway.fleet.homes import TOPIC, Home, stored
-from tests.gateway.fleet.postgres import Postgres, free_port, running
+from tests.gateway.fleet.postgres import Postgres, running
 from tests.gateway.fleet.test_collector import NOW_S
 
 pytestmark = pytest.mark.xdist_group("postgres")

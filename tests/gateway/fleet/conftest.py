@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.demo_home import free_port
 from gateway.fleet import migrating
 from gateway.fleet.database import Connection, connect
 from gateway.fleet.settings import FleetSettings, load
 from tests.gateway.delivery.mosquitto import Broker
-from tests.gateway.fleet.postgres import Postgres, free_port, running, write_config
+from tests.gateway.fleet.postgres import Postgres, running, write_config
 
 _numbers = itertools.count()
 

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -130,13 +129,6 @@ def running(options: tuple[str, ...] = OPTIONS) -> Iterator[Postgres]:
         if server is not None:
             server.kill()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def write_config(folder: Path, port: int, postgres: Postgres, database: str) -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from drivers.net.mqtt import Broker as Address
 from drivers.net.mqtt import BrokerRefused, Message, MqttConnection
+from gateway.cli.demo_home import free_port
 from gateway.fleet import provisioning
 from gateway.fleet.broker import deals_out, listen
 from gateway.fleet.provisioning import Login
 from tests.gateway.delivery.mosquitto import Broker
-from tests.gateway.fleet.postgres import free_port
 
 COLLECTOR = Login("fleet", "open sesame")
 ADMIN = Login("admin", "admin's own")

@@ -59,8 +59,14 @@ class Books:
             if each.item not in self.states
             and each.opens_s <= NOW
             and (since_s is None or each.item.slot_s >= since_s)
+            and not any(self.replaces(other.item, each.item) for other in self.owed)
         ]
         return sorted(pending, key=lambda each: each.item.slot_s)[:limit]
+
+    def replaces(self, newer: Item, item: Item) -> bool:
+        """Whether a newer revision stands, be it sent or not."""
+        same = (newer.subject, newer.kind, newer.slot_s) == (item.subject, item.kind, item.slot_s)
+        return same and newer.revision > item.revision and self.states.get(newer) != "rejected"
 
     def settle(self, portion: Portion, outcome: Outcome) -> None:
         """As the uploader writes it down."""
@@ -252,3 +258,33 @@ def test_whatever_it_says_only_what_is_owed_is_sent_and_nothing_is_forgotten(
         books.settle(portion, Accepted())
         plan.settle(portion, Accepted(), NOW)
     assert books.states.keys() == {each.item for each in items}
+
+
+OUTCOMES = [Accepted(), Sent(), Rejected("no"), Retry("503"), Retry("lost", answered=False)]
+
+
+@draws(200)
+@given(
+    st.lists(
+        st.tuples(st.none() | st.integers(1, 8), st.sampled_from(OUTCOMES)),
+        min_size=4,
+        max_size=60,
+    )
+)
+def test_no_number_goes_after_a_newer_one_of_the_same_slot_was_taken(
+    steps: list[tuple[int | None, Outcome]],
+) -> None:
+    """Slots are written anew while what was planned for the outage's slots is still going."""
+    books, plan = Books([owed(A, n) for n in range(1, 9)]), schedule()
+    revisions: Counter[int] = Counter()
+    for slots_ago, outcome in steps:
+        if slots_ago is not None:
+            revisions[slots_ago] += 1
+            books.owed.append(owed(A, slots_ago, revision=revisions[slots_ago]))
+        if (portion := plan.next(books.due, NOW, "all")) is None:
+            continue
+        taken = [item for item, state in books.states.items() if state == "accepted"]
+        for item in portion.items:
+            assert not any(books.replaces(newer, item) for newer in taken), item
+        books.settle(portion, outcome)
+        plan.settle(portion, outcome, NOW)

@@ -15,13 +15,14 @@ from cryptography import x509
 from drivers.net.issuing import server_certificate, write_whole
 from drivers.net.mqtt import Broker as Address
 from drivers.net.mqtt import MqttConnection
+from gateway.cli.demo_home import free_port
 from gateway.cli.main import main
 from gateway.fleet import certificates, leaving
 from gateway.fleet.settings import load
 from gateway.outbox.fleet.messages import decode_ack, topic_of
 from tests.gateway.delivery.mosquitto import Broker
 from tests.gateway.fleet.homes import TOPIC, Home, collecting, stored
-from tests.gateway.fleet.postgres import Postgres, free_port, running
+from tests.gateway.fleet.postgres import Postgres, running
 from tests.gateway.fleet.test_collector import NOW_S
 
 pytestmark = pytest.mark.xdist_group("postgres")
