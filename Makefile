@@ -68,10 +68,10 @@ setup: .venv/dev.stamp
 profile: .venv/dev.stamp
 	@$(BIN)/python -m tests.profile $(ID)
 
-# Four at a time on two processors, as many tests mostly wait; tests that share what takes long to
+# Six at a time on two processors, as many tests mostly wait; tests that share what takes long to
 # make stay together (xdist_group).
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest --numprocesses=4 --dist=loadgroup
+	$(BIN)/python -m pytest --numprocesses=6 --dist=loadgroup
 
 test-long: .venv/dev.stamp
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup -m long

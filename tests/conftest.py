@@ -120,6 +120,17 @@ def _children() -> list[int]:
     return found
 
 
+_ONLY_COMPUTE = ("simulation", "gateway/energy")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What only computes comes last: it fills whatever processor is left, down to the end. What
+    mostly waits would leave them idle there.
+    """
+    rooms = [config.rootpath / "tests" / room for room in _ONLY_COMPUTE]
+    items.sort(key=lambda item: any(room in item.path.parents for room in rooms))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Files marked `xdist_group` share what takes long to make: all their tests go to one process,

@@ -296,6 +296,7 @@ class Agent:
     async def _set_fees_after(self, runs: SlotRuns) -> None:
         """The slot after the one that has begun. Where the disk refuses, it is tried again."""
         lost, self._lost = self._lost, NOT_TOLD
+        retry = Backoff(STORE_AGAIN_S, self.pace.lasts_s / 20, self._jitter)
         while True:
             try:
                 current = self.desk.begin(runs, self.connection.markets, lost)
@@ -305,7 +306,7 @@ class Agent:
                 self._lost = f"what is decided could not be kept: {error}"
             if asyncio.get_running_loop().time() >= self.pace.deadline_s():
                 return
-            await asyncio.sleep(min(STORE_AGAIN_S, self.pace.lasts_s / 20))
+            await asyncio.sleep(retry.fail())
         self._lost = NOT_TOLD
         if self.desk.plan.dry_run and current.places:
             self.doings.taken_s = self._now()
