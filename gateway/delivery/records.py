@@ -42,7 +42,9 @@ class Outbox(DeliveryRecords, Protocol):
 
     @property
     def changed_elsewhere(self) -> bool:
-        """Whether a person's command has written since this was asked last."""
+        """Whether what is owed was changed by others than who delivers it, since this was asked
+        last.
+        """
 
     def due(self, now_s: float, *, since_s: int | None, limit: int) -> list[Owed]:
         """Pending items whose window is open, oldest slot first, of each slot the newest revision

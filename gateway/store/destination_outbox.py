@@ -57,19 +57,20 @@ class DestinationOutbox:
         self.destination = destination
         self._marks = marks
         self._data_version: int | None = None
+        self._is_decided = False
         self._windows: tuple[float, float] | None = None
-        """From when until when no window of a pending item opens or closes: after weeks offline
-        there are many to look through. None: not known, since the outbox has changed.
+        """From when until when no window of a pending item opens or closes: there may be many to
+        look through. None: not known, since the outbox has changed.
         """
 
     def begin(self) -> None:
         """Another file is in use."""
+        self.forget_windows(is_decided=self._data_version is not None)
         self._data_version = None
-        self._windows = None
 
-    def forget_windows(self) -> None:
-        """What is pending has changed."""
-        self._windows = None
+    def forget_windows(self, *, is_decided: bool = False) -> None:
+        """What is pending has changed; `is_decided`: not by what the destination said."""
+        self._windows, self._is_decided = None, self._is_decided or is_decided
 
     def note(self, event: Event) -> None:
         """Keep something that a person should know; written with the next flush."""
@@ -109,15 +110,14 @@ class DestinationOutbox:
 
     @property
     def changed_elsewhere(self) -> bool:
-        """Whether another process (a person's command) has written since this was asked last.
-        StoreError also where the files are gone: what is sent then could not be written down.
+        """Whether others have changed what is owed since this was asked last: a person, who set the
+        clock back, another file. StoreError also where the files are gone: nothing is sent then.
         """
         self._database.look_after_files()
         apply_marks(self._database, self._marks())
         before, self._data_version = self._data_version, self._database.one("PRAGMA data_version")
-        changed = before not in (None, self._data_version)
-        if changed:
-            self._windows = None
+        changed = self._is_decided or before not in (None, self._data_version)
+        self._windows, self._is_decided = None if changed else self._windows, False
         return changed
 
     def backlog(self) -> Backlog:

@@ -298,7 +298,8 @@ class OutboxTable:
 
     def _decide(self, items: Sequence[Item], what: str, where: str, *values: object) -> int:
         sql = f"UPDATE outbox SET {what} WHERE {where} AND {THIS_ITEM}"  # noqa: S608
-        self.forget()
+        for outbox in self._of.values():
+            outbox.forget_windows(is_decided=True)
         with self._database.transaction() as connection:
             return sum(connection.execute(sql, (*values, *key_of(item))).rowcount for item in items)
 

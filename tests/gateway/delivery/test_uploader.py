@@ -258,6 +258,26 @@ def test_what_a_person_decides_elsewhere_is_noticed_within_half_a_minute(tmp_pat
     virtual(story())
 
 
+def test_what_was_given_up_since_the_clock_was_set_back_is_not_sent(tmp_path: Path) -> None:
+    """The same within the daemon: what was to be sent next had been decided before."""
+
+    async def story() -> None:
+        with site_of(tmp_path) as site:
+            site.owe(T0 - 110 * SLOT, A, count=100)
+            site.exchange.mode("status", status=503)
+            async with running(site.uploader()):
+                await asyncio.sleep(600)
+                given_up = [owed.item for owed in site.buffer.owed()][:90]
+                assert site.buffer.give_up(given_up, "it has not begun", site.now()) == 90
+                site.exchange.mode("ok")
+                await asyncio.sleep(2 * MAX_BACKOFF_S)
+            assert site.states() == {"missed": 90, "accepted": 10}
+            booked = site.exchange.books.measurements[A]
+            assert not booked.keys() & {item.slot_s for item in given_up}
+
+    virtual(story())
+
+
 def test_a_kill_between_the_answer_and_its_record_costs_one_more_delivery_of_the_same_number(
     tmp_path: Path,
 ) -> None:
