@@ -4,7 +4,7 @@ and nothing else.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -77,8 +77,10 @@ def close(buffer: Buffer, *starts: int, revision: int = 0) -> None:
 
 
 @pytest.fixture
-def buffer(tmp_path: Path) -> Buffer:
-    return open_buffer(tmp_path / "buffer.sqlite", SMALL, now_s=NOW_S)
+def buffer(tmp_path: Path) -> Iterator[Buffer]:
+    buffer = open_buffer(tmp_path / "buffer.sqlite", SMALL, now_s=NOW_S)
+    yield buffer
+    buffer.abandon()
 
 
 def a_delivery(

@@ -64,8 +64,10 @@ def verdict(start_s: int, state: Any = "accepted", reason: str = "", **changes: 
 
 
 @pytest.fixture
-def buffer(tmp_path: Path) -> Buffer:
-    return open_buffer(tmp_path / "buffer.sqlite", SMALL, now_s=NOW_S)
+def buffer(tmp_path: Path) -> Iterator[Buffer]:
+    buffer = open_buffer(tmp_path / "buffer.sqlite", SMALL, now_s=NOW_S)
+    yield buffer
+    buffer.abandon()
 
 
 @pytest.fixture
@@ -107,6 +109,7 @@ def test_each_slot_has_one_deliverer_over_changes_and_restarts(
     assert again.tables.outbox.deliverers.of(begins_s + 3 * SLOT) == "direct"
     assert again.tables.outbox.deliverers.of(begins_s) == "fleet", "for ever"
     assert len([e for e in again.latest_events(100) if "deliverer" in e]) == 2
+    again.abandon()
 
 
 async def test_the_fleet_gets_measurements_and_forecasts_and_its_word_is_shown(

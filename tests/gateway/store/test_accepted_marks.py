@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,20 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "buffer.sqlite"
 
 
+_OPENED: list[Buffer] = []
+
+
+@pytest.fixture(autouse=True)
+def closed_at_last() -> Iterator[None]:
+    yield
+    while _OPENED:
+        _OPENED.pop().abandon()
+
+
 def opened(path: Path) -> Buffer:
-    return open_buffer(path, SMALL, now_s=NOW_S)
+    store = open_buffer(path, SMALL, now_s=NOW_S)
+    _OPENED.append(store)
+    return store
 
 
 def settle(store: Buffer, *starts: int) -> None:
