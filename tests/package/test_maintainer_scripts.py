@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +67,7 @@ class Machine:
         return self.root / "etc/meter-gateway/buffer.sqlite"
 
     def schema(self, store: Path | None = None) -> int:
-        with sqlite3.connect(store or self.store) as buffer:
+        with closing(sqlite3.connect(store or self.store)) as buffer:
             found: int = buffer.execute("PRAGMA user_version").fetchone()[0]
         return found
 
