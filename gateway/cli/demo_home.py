@@ -60,7 +60,6 @@ ASSETS: Mapping[str, tuple[str, str]] = {
 Wh belongs to one asset.
 """
 
-_DRAWN_PORTS = range(20_000, 32_768)
 _METERS = {"grid": "grid", "pv": "pv", "heat-pump": "heat_pump"}
 """Name of the device file → name in the simulated home."""
 
@@ -93,7 +92,7 @@ def write_site(
     *,
     slot_s: int = SLOT_S,
     dialect: str = "sdk",
-    port: int = 8080,
+    port: int | None = 8080,
 ) -> Site:
     """An ordinary configuration folder for the simulated home. Where `port` is taken, the page
     gets another one.
@@ -126,14 +125,18 @@ def write_site(
     return Site(folder, assets, f"http://127.0.0.1:{port}/")
 
 
-def free_port(wanted: int = 0) -> int:
-    """That port, or another one where it is taken or 0. Raises OSError.
+_DRAWN_PORTS = range(20_000, 32_768)
+"""Below those that the kernel gives to connections (Linux: 32768 and more): none of these gets a
+port between its drawing and its use.
+"""
 
-    It is drawn from below those that the kernel gives away (Linux: 32768 and more): between this
-    and its use no connection gets it, and hardly ever another program that asks at the same moment.
+
+def free_port(wanted: int | None = None) -> int:
+    """That port; where it is taken, or none is wanted, one that is drawn, so that two programs that
+    ask at the same moment hardly ever get the same. Raises OSError.
     """
     drawn = SystemRandom().sample(_DRAWN_PORTS, 50)
-    for port in (wanted, *drawn) if wanted else drawn:
+    for port in drawn if wanted is None else (wanted, *drawn):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
