@@ -7,7 +7,6 @@ Which tables these are is read from the database: every one of its schema that h
 import asyncio
 import hashlib
 import json
-import re
 import zipfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -29,9 +28,9 @@ stored.
 _LAST = ("assets", "series", "stores", "sites")
 """Other tables refer to these: they are emptied last, in this order."""
 
-
-_UNFINISHED = re.compile(r".*_\d{4}_\d\d")
-"""A month that is being packed: its rows are in another table still."""
+_KEYED_BY_REVISION = ("meter_slots",)
+_BY_REVISION = "((revision = 0 AND {0} = ANY({1})) OR (revision > 0 AND {0} = ANY({1})))"
+"""Its rows are found by their key, or by the index of those that were revised."""
 
 
 class UnknownSite(Exception):
@@ -76,7 +75,7 @@ async def parts_of(connection: Connection, site: str) -> list[Part]:
     found = {
         table: Part(
             table,
-            sql.SQL("{} = ANY({})").format(
+            sql.SQL(_BY_REVISION if table in _KEYED_BY_REVISION else "{0} = ANY({1})").format(
                 sql.Identifier(column), [site] if is_name else numbers[column]
             ),
         )

@@ -1,10 +1,10 @@
-"""Old months become rows of days: an eighth of the room.
+"""Old months become rows of days: a seventh of the room.
 
-All of it is done by functions in the database (`002_packed.sql`, `007_packing_by_day.sql`), in
-small transactions: a month is begun, a day of some assets or meters is packed at a time, or some
-days of all of them, and at last the packed rows take the place of the others in one transaction.
-Wherever that is cut off, the month is as it was, and the next to look goes on. Whoever packs holds
-an advisory lock: one at a time.
+All of it is done by functions in the database (`002_packed.sql`, `007_packing_by_day.sql`,
+`008_smaller_meter_slots.sql`), in small transactions: a month is begun, a day of some assets or
+meters is packed at a time, or some days of all of them, and at last the packed rows take the place
+of the others in one transaction. Wherever that is cut off, the month is as it was, and the next to
+look goes on. Whoever packs holds an advisory lock: one at a time.
 """
 
 import asyncio

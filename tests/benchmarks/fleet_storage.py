@@ -61,13 +61,14 @@ ORDER BY k, hashint4(a.site * 97 + k), a.id
 """
 _METER_DAY = """
 INSERT INTO fleet.meter_slots (slot, energy_uwh, uncertainty_uwh, begin_register_uwh,
-    end_register_uwh, received, series, store, length_s, samples, largest_gap_ms, revision,
+    end_register_uwh, received_s, series, store, length_s, samples, largest_gap_ms, revision,
     coverage_permille, quality, method, clock)
 SELECT t.slot, r.ends - r.begins, (random() * (1 << 20))::bigint, r.begins, r.ends,
-    t.slot + interval '15 minutes' + random() * interval '30 seconds', s.id, s.site, 900,
+    t.begin_s + (900 + random() * 30)::int, s.id, s.site, 900,
     (85 + random() * 8)::int, (10000 + random() * 256)::int, 0, 1000, 'm', 'c', 'k'
 FROM generate_series(0, 95) k, fleet.series s,
     LATERAL (SELECT %(day)s + make_interval(mins => 15 * k) AS slot,
+        (extract(epoch FROM %(day)s) - 1767225600)::int + 900 * k AS begin_s,
         extract(day FROM %(day)s AT TIME ZONE 'UTC')::int * 96 + k AS n) t,
     LATERAL (SELECT (t.n::bigint << 29) + (hashint4(t.n * 70001 + s.id) & 536870911) AS begins,
         ((t.n + 1)::bigint << 29) + (hashint4((t.n + 1) * 70001 + s.id) & 536870911) AS ends) r
@@ -84,10 +85,10 @@ FROM fleet.asset_slots WHERE slot >= %(day)s AND slot < %(day)s + interval '1 da
 """
 _METER_AGAIN = """
 INSERT INTO fleet.meter_slots (slot, energy_uwh, uncertainty_uwh, begin_register_uwh,
-    end_register_uwh, received, series, store, length_s, samples, largest_gap_ms, revision,
+    end_register_uwh, received_s, series, store, length_s, samples, largest_gap_ms, revision,
     coverage_permille, quality, method, clock)
 SELECT slot, energy_uwh + 1000, uncertainty_uwh / 2, begin_register_uwh, end_register_uwh,
-    received + interval '1 hour', series, store, length_s, samples, largest_gap_ms, 1, 990, 'e',
+    received_s + 3600, series, store, length_s, samples, largest_gap_ms, 1, 990, 'e',
     method, clock
 FROM fleet.meter_slots WHERE slot >= %(day)s AND slot < %(day)s + interval '1 day'
     AND (series * 7919 + date_part('epoch', slot)::bigint / 900) %% 200 = 0

@@ -15,7 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "again after each update. check: whether broker and database are there and as they must "
         "be. run: writes what gateways deliver into the database; any number may run at once, on "
         "any number of machines. pack: what `run` does by itself with months of long ago: they are "
-        "kept in an eighth of the room. sites list: the homes. sites add NAME…: adds homes, and "
+        "kept in a seventh of the room. sites list: the homes. sites add NAME…: adds homes, and "
         "makes a login and a section of gateway.yaml for each. sites remove NAME…: takes nothing "
         "from them any more. sites renew [NAME…]: new certificates for these, or for all whose "
         "certificates end within 30 days. users list, users add NAME, users remove NAME…: who may "

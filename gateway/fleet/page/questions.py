@@ -603,8 +603,12 @@ SELECT extract(epoch FROM s.slot)::bigint, s.role, max(old.length_s), -sum(old.e
 FROM (SELECT DISTINCT series, slot, (%(roles)s::smallint[])[series] AS role
     FROM fleet.meter_slots WHERE revision > 0 AND slot >= to_timestamp(%(begin)s)
         AND slot < to_timestamp(%(end)s)) s,
-    LATERAL (SELECT length_s, energy_uwh FROM fleet.meter_slots o
-        WHERE o.series = s.series AND o.slot = s.slot ORDER BY o.revision DESC OFFSET 1) old
+    LATERAL (SELECT length_s, energy_uwh FROM (
+            SELECT revision, length_s, energy_uwh FROM fleet.meter_slots o
+            WHERE o.revision = 0 AND o.series = s.series AND o.slot = s.slot
+            UNION ALL SELECT revision, length_s, energy_uwh FROM fleet.meter_slots o
+            WHERE o.revision > 0 AND o.series = s.series AND o.slot = s.slot) each
+        ORDER BY revision DESC OFFSET 1) old
 WHERE s.role > 0
 GROUP BY s.slot, s.role
 """

@@ -44,6 +44,7 @@ async def lived(
     for each in (home, neighbour):
         each.close(OLD_S + 3 * SLOT_S, revision=1)
         each.close(NOW_S)
+        each.close(NOW_S, revision=1)
         await deliver(connection, writer, each)
         copy = Home(each.site, seed=9)
         copy.close(NOW_S)
@@ -88,8 +89,8 @@ async def test_a_home_is_handed_all_that_there_is_of_it(
     assert measured == there
     assert len(measured) == 21 * 2
     assert {name: len(rows) for name, rows in tables.items()} == {
-        "measurements.csv": 42, "meters.csv": 42, "tables/asset_slots.csv": 2,
-        "tables/asset_days.csv": 2, "tables/asset_late.csv": 2, "tables/meter_slots.csv": 2,
+        "measurements.csv": 42, "meters.csv": 42, "tables/asset_slots.csv": 4,
+        "tables/asset_days.csv": 2, "tables/asset_late.csv": 2, "tables/meter_slots.csv": 4,
         "tables/meter_days.csv": 2, "tables/meter_late.csv": 2, "tables/assets.csv": 2,
         "tables/series.csv": 2, "tables/stores.csv": 1, "tables/sites.csv": 1,
         "tables/clashes.csv": 4, "tables/refused.csv": 1, "tables/status.csv": 1,
@@ -138,7 +139,10 @@ async def test_of_a_home_that_is_forgotten_nothing_is_left(
         "SELECT reference, rows FROM fleet.forgotten", dbname=database
     )
     assert str(reference) in told
-    assert rows["asset_days"] == rows["assets"] == rows["asset_late"] == rows["asset_slots"] == 2
+    assert rows["asset_days"] == rows["assets"] == rows["asset_late"] == 2
+    assert rows["asset_slots"] == rows["meter_slots"] == 4
+    still = postgres.rows("SELECT series, revision FROM fleet.meter_slots", dbname=database)
+    assert sorted(still) == [(3, 0), (3, 1), (4, 0), (4, 1)]
     assert rows["clashes"] == 4
     assert await asyncio.to_thread(fleet, settings, "forget", "home-1", "--yes") == 1
 

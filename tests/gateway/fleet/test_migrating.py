@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -123,6 +124,58 @@ async def test_what_a_version_without_an_exchange_has_stored_is_owed_once_it_com
     )
     cursor = await connection.execute("SELECT revision, energy_uwh, state FROM fleet.delivered")
     assert await cursor.fetchall() == [(1, 11, "owed")]
+    await connection.close()
+
+
+async def test_when_meters_rows_were_received_stays_to_the_second(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    """Rows of the seventh version had microseconds. What a manager built upon the view stays."""
+    postgres.new_database("from_seventh")
+    write_config(tmp_path, 1, postgres, "from_seventh")
+    connection = await connect(load(tmp_path))
+    await migrating.migrate(connection, up_to=7)
+    await migrating.add_months(connection)
+    await connection.execute("INSERT INTO fleet.sites (name) VALUES ('home-1')")
+    await connection.execute("INSERT INTO fleet.stores (site, name) VALUES (1, 's')")
+    await connection.execute(
+        "INSERT INTO fleet.series (site, meter, direction, serial) VALUES (1, 'grid', 'i', '')"
+    )
+    for table, begin in (("meter_slots", "date_trunc('day', now())"),
+                         ("meter_late", "timestamptz '2025-03-30 00:00+00'")):  # fmt: skip
+        await connection.execute(
+            f"INSERT INTO fleet.{table} (slot, energy_uwh, begin_register_uwh, end_register_uwh, "
+            "received, series, store, length_s, samples, largest_gap_ms, revision, "
+            "coverage_permille, quality, method, clock) "
+            f"SELECT {begin} + n * interval '15 minutes', n + r, 0, n, {begin} + n * interval "
+            "'15 minutes' + interval '900.999999 seconds', 1, 1, 900, 90, 0, r, 1000, 'm', 'c', "
+            "'k' FROM generate_series(0, 3) n, generate_series(0, n) r"
+        )
+
+    async def told() -> list[Any]:
+        cursor = await connection.execute(
+            "SELECT slot, revision, energy_uwh, date_trunc('second', received) FROM fleet.meters "
+            "ORDER BY slot"
+        )
+        return await cursor.fetchall()
+
+    before = await told()
+    await connection.execute("CREATE VIEW own AS SELECT max(received) AS newest FROM fleet.meters")
+    await connection.execute("GRANT SELECT ON fleet.meters TO PUBLIC")
+    await migrating.migrate(connection)
+    assert await told() == before
+    cursor = await connection.execute("SELECT newest FROM own")
+    assert await cursor.fetchone() == (max(row[3] for row in before),)
+    cursor = await connection.execute(
+        "SELECT FROM information_schema.role_table_grants "
+        "WHERE table_name = 'meters' AND grantee = 'PUBLIC'"
+    )
+    assert cursor.rowcount == 1
+    assert [row[1] for row in before] == [0, 1, 2, 3] * 2
+    cursor = await connection.execute(
+        "SELECT bool_and(received = date_trunc('second', received)) FROM fleet.meters"
+    )
+    assert await cursor.fetchone() == (True,)
     await connection.close()
 
 

@@ -56,19 +56,23 @@ async def deliver(connection: Connection, writer: Writer, home: Home) -> list[Re
     return replies
 
 
+_RECEIVED = "floor(extract(epoch FROM received - slot) / 60)::int"
+"""Minutes after the slot's begin."""
+
+
 def whole(postgres: Postgres, settings: FleetSettings) -> tuple[list[Any], list[Any]]:
     """All that the views tell; times of receipt to the minute, as packed rows have them."""
     name = settings.file.database.name
     return (
         postgres.rows(
             "SELECT site, asset, slot, length_s, energy_uwh, uncertainty_uwh, revision, quality, "
-            "day FROM fleet.measurements ORDER BY asset, slot",
+            f"day, {_RECEIVED} FROM fleet.measurements ORDER BY asset, slot",
             dbname=name,
         ),
         postgres.rows(
             "SELECT site, meter, direction, serial, slot, length_s, energy_uwh, uncertainty_uwh, "
             "revision, coverage_permille, samples, largest_gap_ms, begin_register_uwh, "
-            "end_register_uwh, quality, method, clock, day FROM fleet.meters "
+            f"end_register_uwh, quality, method, clock, day, {_RECEIVED} FROM fleet.meters "
             "ORDER BY site, meter, direction, slot",
             dbname=name,
         ),
