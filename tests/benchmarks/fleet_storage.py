@@ -19,13 +19,16 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from gateway.fleet import migrating
+import httpx
+
+from gateway.fleet import migrating, users
 from gateway.fleet.database import connect
 from gateway.fleet.packing import Packing
 from gateway.fleet.page.questions import Questions
 from gateway.fleet.settings import FleetSettings, load
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.fleet import DATABASE_OPTIONS, database_cpu_s, plain_loop_s
+from tests.gateway.fleet.page.conftest import PASSWORD, USER, Visitor, served
 from tests.gateway.fleet.postgres import Postgres, running, write_config
 
 TITLE = "a community's database over two months"
@@ -103,6 +106,11 @@ SELECT slot::date, asset, 900, 96, count(*) FILTER (WHERE revision = 0),
 FROM fleet.asset_slots GROUP BY slot::date, asset
 """
 
+_TOLD = """
+INSERT INTO fleet.status (site, online, told)
+SELECT id, true, jsonb_build_object('site', name, 'version', '0.2.0') FROM fleet.sites
+"""
+
 _SIZE = """
 SELECT sum(pg_total_relation_size(inhrelid))::bigint FROM pg_inherits
 WHERE inhparent = %s::regclass
@@ -142,6 +150,7 @@ def figures() -> Iterator[Figure]:
         yield from _packed(postgres, settings, slots)
         yield from _asked(postgres, settings, homes, PACKED, ", packed")
         yield from _unsent(postgres)
+        yield from _looked_at(postgres, settings, homes)
 
 
 def _month(ago: int) -> datetime:
@@ -303,6 +312,45 @@ def _unsent(postgres: Postgres) -> Iterator[Figure]:
         own.execute("VACUUM ANALYZE fleet.deliveries")
     query = "SELECT asset, slot, kind, revision FROM fleet.deliveries WHERE state = 'o'"
     yield _query(postgres, "all unsent", query, {}, 50.0)
+
+
+def _looked_at(postgres: Postgres, settings: FleetSettings, homes: int) -> Iterator[Figure]:
+    """The manager's page, by its real server, which has just started; all homes have sent
+    everything of yesterday and of today.
+    """
+    progress("is looked at")
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    with postgres.connect(NAME) as own:
+        own.execute("SET work_mem = '128MB'")
+        for month in {(today - timedelta(days=1)).replace(day=1), today.replace(day=1)}:
+            own.execute("SELECT fleet.add_month(%s)", (month,))
+        for day in (today - timedelta(days=1), today):
+            for query in (_ASSET_DAY, _METER_DAY):
+                own.execute(query, {"day": day})
+        own.execute(f"{_DAYS} ON CONFLICT DO NOTHING")
+        own.execute("UPDATE fleet.stores SET last_slot = now() - interval '20 minutes'")
+        own.execute(_TOLD)
+        own.execute("VACUUM ANALYZE")
+    for path, took_s, size in asyncio.run(_looks(settings)):
+        what = f"the manager's page of {homes:,} homes: {path}"
+        yield Figure(what, took_s * 1000, "ms", 300.0, "low", f"{size:,} bytes")
+
+
+async def _looks(settings: FleetSettings) -> list[tuple[str, float, int]]:
+    """What was asked for, how many seconds the answer took, and its bytes."""
+    connection = await connect(settings)
+    await users.put(connection, USER, PASSWORD)
+    await connection.close()
+    found = []
+    async with served(settings) as url, httpx.AsyncClient(base_url=url, timeout=30) as client:
+        visitor = Visitor(client)
+        await visitor.log_in()
+        for path in ("/", "/sites/home-7", "/days", "/coverage", "/?state=silent"):
+            began_s = time.perf_counter()
+            answer = await visitor.get(path)
+            found.append((path, time.perf_counter() - began_s, len(answer.content)))
+            answer.raise_for_status()
+    return found
 
 
 def _query(
