@@ -383,4 +383,6 @@ def _agent(
         return None
     from gateway.operator.opening import open_agent
 
-    return open_agent(settings, buffer, now=clock.now_s, jitter=jitter, http=http)
+    return open_agent(
+        settings, buffer, now=clock.now_s, steady=clock.boottime_s, jitter=jitter, http=http
+    )

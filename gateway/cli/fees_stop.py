@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.tables import utc_text
 from gateway.cli.terminal import Refused, of_the_machine, reading
+from gateway.timing.clock import Sources
 
 if TYPE_CHECKING:
     from gateway.operator.fee import Fee
@@ -114,7 +115,9 @@ async def _leave(settings: "Settings", buffer: object, within_s: float) -> bool:
     from gateway.store.buffer import Buffer
 
     assert isinstance(buffer, Buffer)
-    agent = open_agent(settings, buffer, now=time.time, jitter=random.random)
+    agent = open_agent(
+        settings, buffer, now=time.time, steady=Sources().boottime_s, jitter=random.random
+    )
     try:
         async with asyncio.timeout(within_s):
             await agent.work()

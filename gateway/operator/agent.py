@@ -7,7 +7,9 @@ tariff model says. Shell.
 
 All of it is one task beside the metering, with errors of its own: whatever goes wrong here is told,
 and begun anew. What an exchange does not answer is said again within the slot; what is still open
-when the slot begins stays so, with its reason.
+when the slot begins stays so, with its reason. The time of slots is one that goes on while the
+machine is suspended: by the loop's, which stands still, a fee would be sent for a slot long over,
+and charged in another.
 """
 
 import asyncio
@@ -76,12 +78,14 @@ class Doings(Struct):
     problem_s: float | None = None
     errors: int = 0
     is_stopped: bool = False
+    lost: str = "this gateway did not run, or had not heard the exchange yet"
+    """Why slots may have gone by."""
     has_ended: bool = False
     """The exchange says that its simulation is over."""
 
 
 class Agent:
-    """Of one network. `now` is Unix time, `jitter` gives random numbers from 0 to 1."""
+    """Of one network. `now` is Unix time; `steady` goes on while the machine is suspended."""
 
     def __init__(
         self,
@@ -90,6 +94,7 @@ class Agent:
         order: StopOrder,
         *,
         now: Callable[[], float] = time.time,
+        steady: Callable[[], float],
         jitter: Callable[[], float],
     ) -> None:
         self.connection = connection
@@ -98,11 +103,10 @@ class Agent:
         self.doings = Doings()
         self._order = order
         self._now = now
+        self._steady_s = steady
         self._jitter = jitter
         self.news = asyncio.Event()
         """Something may be otherwise than it was."""
-        self._lost = "this gateway did not run, or had not heard the exchange yet"
-        """Why slots may have gone by."""
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._told: dict[str, Fee] = {}
@@ -140,7 +144,7 @@ class Agent:
         assert left is not None
         await self.connection.let_go()
         self._order.write(replace(order, done_s=self._now(), left_at=str(left.fee)))
-        self._lost = "the agent was stopped by fees stop"
+        self.doings.lost = "the agent was stopped by fees stop"
         _log.info("the markets are %s", left.why)
 
     def snapshot(self) -> GridOperatorReport:
@@ -229,21 +233,20 @@ class Agent:
                 self._hear(said)
             case Finished():
                 self.doings.has_ended = True
-                self._lost = "the exchange says that its simulation is over"
-                _log.warning("%s", self._lost)
+                self.doings.lost = "the exchange says that its simulation is over"
+                _log.warning("%s", self.doings.lost)
             case None if problem := self.connection.condition.problem:
-                self._lost = f"the exchange was not heard: {problem}"
+                self.doings.lost = f"the exchange was not heard: {problem}"
             case None if self.connection.markets and self.doings.taken_s is None:
                 # The first fee is a slot away; that fees can be set is known.
                 self.doings.taken_s = self._now()
 
     def _begin(self, runs: SlotRuns, group: asyncio.TaskGroup) -> None:
         """A slot has begun: the fees of the next one are due."""
-        loop_s = asyncio.get_running_loop().time()
-        if not self.pace.hear(runs.slot_s, loop_s - runs.part * self.pace.lasts_s):
+        if not self.pace.hear(runs.slot_s, self._steady_s() - runs.part * self.pace.lasts_s):
             self.doings.stray_events += 1
             return
-        self.doings.heard_s, self.doings.has_ended = loop_s, False
+        self.doings.heard_s, self.doings.has_ended = asyncio.get_running_loop().time(), False
         if self._task is not None:
             self._task.cancel()
         self._changed.clear()
@@ -295,7 +298,7 @@ class Agent:
 
     async def _set_fees_after(self, runs: SlotRuns) -> None:
         """The slot after the one that has begun. Where the disk refuses, it is tried again."""
-        lost, self._lost = self._lost, NOT_TOLD
+        lost, self.doings.lost = self.doings.lost, NOT_TOLD
         retry = Backoff(STORE_AGAIN_S, self.pace.lasts_s / 20, self._jitter)
         while True:
             try:
@@ -303,44 +306,43 @@ class Agent:
                 break
             except StoreError as error:
                 self._note_problem(str(error))
-                self._lost = f"what is decided could not be kept: {error}"
-            if asyncio.get_running_loop().time() >= self.pace.deadline_s():
+                self.doings.lost = f"what is decided could not be kept: {error}"
+            if self._steady_s() >= self.pace.deadline_s():
                 return
             await asyncio.sleep(retry.fail())
-        self._lost = NOT_TOLD
+        self.doings.lost = NOT_TOLD
         if self.desk.plan.dry_run and current.places:
             self.doings.taken_s = self._now()
         await self._set_fees(current)
 
     async def _set_fees(self, current: SlotRound) -> None:
         """All that is to be said for one slot, until it is over or nothing is open."""
-        loop = asyncio.get_running_loop()
         retry = Backoff(SEND_AGAIN_S, MAX_SEND_AGAIN_S, self._jitter)
         said_s: float | None = None
         wait_s = 0.0
-        while current.is_open and loop.time() < self.pace.deadline_s():
+        while current.is_open and (now_s := self._steady_s()) < self.pace.deadline_s():
             lasts_s = self.pace.lasts_s
             decide_s = self.pace.began_s() + DECIDE_PART * lasts_s
-            self.desk.decide(current, is_last=loop.time() >= decide_s)
-            again_s = (said_s if said_s is not None else loop.time()) + ANSWER_PART * lasts_s
-            batch = current.next_batch(MOST_AT_ONCE, again=loop.time() >= again_s)
+            self.desk.decide(current, is_last=now_s >= decide_s)
+            again_s = (now_s if said_s is None else said_s) + ANSWER_PART * lasts_s
+            batch = current.next_batch(MOST_AT_ONCE, again=now_s >= again_s)
             if not batch:
                 # Behind again_s there is nothing to be said again: all that was said is answered.
                 deadline_s = self.pace.deadline_s()
-                until_s = min(again_s, deadline_s) if loop.time() < again_s else deadline_s
+                until_s = min(again_s, deadline_s) if now_s < again_s else deadline_s
                 if current.undecided():
-                    until_s = min(until_s, decide_s) if loop.time() < decide_s else until_s
+                    until_s = min(until_s, decide_s) if now_s < decide_s else until_s
                     if self.desk.waits_for_load(current):
-                        until_s = min(until_s, loop.time() + lasts_s / LOOKS)
-                wait_s = until_s - loop.time()
+                        until_s = min(until_s, now_s + lasts_s / LOOKS)
+                wait_s = until_s - now_s
             elif await self._send(current, batch):
-                said_s, wait_s = loop.time(), 0.0
+                said_s, wait_s = self._steady_s(), 0.0
                 retry.succeed()
                 continue
             else:
                 wait_s = min(retry.fail(), 0.1 * lasts_s)
             await self._wait(max(wait_s, LEAST_S))
-        if loop.time() >= self.pace.deadline_s():
+        if self._steady_s() >= self.pace.deadline_s():
             current.end("the slot was about to begin, or its event came too late")
             self._keep(current)
         self.news.set()
@@ -358,7 +360,9 @@ class Agent:
         transaction_id = str(uuid4())
         current.note_sent(transaction_id, batch, self._now())
         if not self._keep(current):
-            current.note_unsent(batch, f"it could not be kept, and was not sent: {self._lost}")
+            current.note_unsent(
+                batch, f"it could not be kept, and was not sent: {self.doings.lost}"
+            )
             return False
         try:
             await self.connection.send(transaction_id, batch)

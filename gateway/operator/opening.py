@@ -25,6 +25,7 @@ def open_agent(
     buffer: Buffer,
     *,
     now: Callable[[], float],
+    steady: Callable[[], float],
     jitter: Callable[[], float],
     http: "httpx.AsyncBaseTransport | None" = None,
 ) -> Agent:
@@ -62,6 +63,7 @@ def open_agent(
         desk,
         StopOrder.beside(buffer.path),
         now=now,
+        steady=steady,
         jitter=jitter,
     )
 

@@ -1,7 +1,7 @@
 """What time it is to the exchange's engine, by the slots that it tells of. Pure.
 
 This machine's clock is not asked: the engine's leads, and in a rehearsal a quarter of an hour may
-go by in ten seconds. What is known is when each slot was told of, in the loop's time.
+go by in ten seconds. What is known is when each slot was told of, in the agent's steady time.
 
 An event that was doubled, or comes after a newer one, or of a slot that cannot have begun yet, says
 nothing. Where these alone follow each other for six slots, at a slot's pace, the simulation was
@@ -55,7 +55,7 @@ class Told(Struct, frozen=True):
 
     slot_s: int
     at_s: float
-    """By the loop's clock."""
+    """By the agent's steady time."""
 
 
 class Pace:
@@ -149,7 +149,7 @@ class Pace:
             del self._prompt[min(self._prompt)]
 
     def began_s(self) -> float:
-        """When the newest slot began at the latest, by the loop's clock."""
+        """When the newest slot began at the latest, in steady time."""
         newest, lasts_s = self._told[-1], self.lasts_s
         known = [*self._told]
         if lasts_s == self._slot_s:
@@ -159,5 +159,5 @@ class Pace:
         )
 
     def deadline_s(self) -> float:
-        """Until when a fee for the slot after the newest one is sent, by the loop's clock."""
+        """Until when a fee for the slot after the newest one is sent, in steady time."""
         return self.began_s() + LATEST * self.lasts_s

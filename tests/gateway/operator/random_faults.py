@@ -96,7 +96,12 @@ async def _aggregator_gone(world: World, rng: Random) -> None:
     world.community.aggregators.clear()
 
 
+async def _suspended(world: World, rng: Random) -> None:
+    await asyncio.sleep(rng.uniform(0, SLOT_S))
+    world.faults.slept_s += rng.choice((5.0, 120.0, 900.0, 20_000.0)) * rng.random()
+
+
 FAULTS: tuple[Fault, ...] = (
     *(_away, _badly, _mute, _late, _doubled, _no_events),
-    *(_no_trades, _restart, _clock, _logged_out, _aggregator_gone),
+    *(_no_trades, _restart, _clock, _logged_out, _aggregator_gone, _suspended),
 )

@@ -83,9 +83,14 @@ def fixed(number: float, fee_type: FeeType = "constant") -> Callable[[str], Mode
 
 
 def agent_of(
-    operator: Operator, exchange: Any, buffer: Buffer, slot_s: int = SLOT_S, **seams: Any
+    operator: Operator,
+    exchange: Any,
+    buffer: Buffer,
+    slot_s: int = SLOT_S,
+    slept: Callable[[], float] = lambda: 0.0,
+    **seams: Any,
 ) -> Agent:
-    """An agent that logs in to that exchange."""
+    """An agent that logs in to that exchange, on a machine that was suspended for so long."""
     session = Session(
         exchange.url,
         lambda: Credentials(exchange.username, exchange.password),
@@ -104,7 +109,12 @@ def agent_of(
     connection = Connection(session, wanted, jitter=lambda: 0.0)
     desk = Desk(operator.plan(slot_s), buffer.tables.grid_fees, operator.load_of)
     return Agent(
-        connection, desk, StopOrder.beside(buffer.path), now=exchange.now, jitter=lambda: 0.0
+        connection,
+        desk,
+        StopOrder.beside(buffer.path),
+        now=exchange.now,
+        steady=lambda: asyncio.get_running_loop().time() + slept(),
+        jitter=lambda: 0.0,
     )
 
 

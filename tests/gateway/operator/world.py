@@ -80,6 +80,8 @@ class Faults:
     swallows_events: bool = False
     clock_off_s: float = 0.0
     """How wrong this gateway's clock is."""
+    slept_s: float = 0.0
+    """How long this gateway's machine was suspended; it had no time of its own then."""
 
 
 class Post:
@@ -126,7 +128,7 @@ class World:
             NETWORK,
             self.community,
             slot_s=SLOT_S,
-            now=lambda: START_S + loop.time() - BEGIN_S,
+            now=lambda: START_S + loop.time() - BEGIN_S + self.faults.slept_s,
             behaviour=Behaviour(lead_s=5.0, tick_s=TICK_S, fee_type=self.operator.fee_type),
         )
         exchange.host, exchange.port = "127.0.0.1", 1
@@ -167,7 +169,9 @@ class World:
         """The gateway is started."""
         self.buffer: Buffer = open_buffer(self.folder / "buffer.sqlite", now_s=START_S)
         self.agent: Agent = agent_of(
-            self.operator, self.exchange, self.buffer, SLOT_S, transport=self.network
+            *(self.operator, self.exchange, self.buffer, SLOT_S),
+            slept=lambda: self.faults.slept_s,
+            transport=self.network,
         )
         vars(self.agent)["_now"] = lambda: self.exchange.now() + self.faults.clock_off_s
         self.task = asyncio.create_task(self.agent.run())
