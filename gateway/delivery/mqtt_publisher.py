@@ -18,8 +18,7 @@ they are sent again on another connection. What the broker does not take is left
 waits grow until a connection has lasted a minute. It speaks MQTT 5, in which brokers say what they
 refuse, and 3.1.1 where that is all the broker knows.
 
-paho-mqtt is imported when the publisher first runs: it costs 2 MB that a gateway without a broker
-keeps.
+paho-mqtt is imported when the publisher first runs: a gateway without a broker does without it.
 """
 
 import asyncio

@@ -13,6 +13,10 @@ MAX_REASON_CHARS = 300
 MAX_RETRY_AFTER_S = 3600.0
 MAX_DATE_CHARS = 40
 
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_DIGITS = ([4, 2, 2, 2], [2, 2, 2, 2])  # of year, hour, minute and second
+_AS_BLANKS = str.maketrans(",-", "  ")
+
 _TRY_AGAIN = {408, 425, 429}
 _ABOUT_THE_ADDRESS = {404, 405, 410, 415}
 _NOT_JSON = object()
@@ -140,10 +144,23 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def http_date(text: str) -> datetime | None:
-    """A date of HTTP in any of its three forms (RFC 9110, section 5.6.7); None where it is none."""
-    if len(text) > MAX_DATE_CHARS:
+    """A date of HTTP in any of its three forms (RFC 9110, section 5.6.7); None where it is none.
+    What stands for the day of the week says nothing more.
+    """
+    # strptime would keep 0.2 MB of the daemon's memory, and ask for the machine's language.
+    if len(text) > MAX_DATE_CHARS or not text.isascii():
         return None
-    for form in ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"):
-        with suppress(ValueError):
-            return datetime.strptime(text.strip(), form).replace(tzinfo=UTC)
+    match text.translate(_AS_BLANKS).split():
+        case [_, day, month, year, clock, "GMT"] | [_, month, day, clock, year]:
+            numbers = [day, year, *clock.split(":")]
+        case _:
+            return None
+    if [len(each) for each in numbers[1:]] not in _DIGITS or not "".join(numbers).isdigit():
+        return None
+    day_n, year_n, hour, minute, second = map(int, numbers)
+    if len(year) == 2:
+        year_n += 1900 if year_n >= 69 else 2000  # as POSIX has it
+    with suppress(ValueError):
+        month_n = _MONTHS.index(month.lower()) + 1
+        return datetime(year_n, month_n, day_n, hour, minute, second, tzinfo=UTC)
     return None

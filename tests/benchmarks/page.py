@@ -1,5 +1,5 @@
 """What it costs that somebody looks: each answer over a store of 400 days, how late meters are read
-while everybody asks, and the memory.
+while everybody asks. `daemon` has the memory.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ def figures() -> Iterator[Figure]:
         beside = f"{size:,} bytes packed; a store of {size_mb:.0f} MB"
         yield Figure(f"{name}, over HTTP, CPU", took_s * 1000, "ms", 100, "low", beside)
     yield from _thirty()
-    quiet_ms, loud_ms, answers, (before_mb, after_mb, loud_mb) = asyncio.run(_turns())
+    quiet_ms, loud_ms, answers, rss_mb = asyncio.run(_turns())
     yield Figure(
         "the latest turn of a meter, 16 clients and 6 streams",
         max(loud_ms) - min(quiet_ms),
@@ -76,15 +76,7 @@ def figures() -> Iterator[Figure]:
         LATE_MS,
         "low",
         f"{answers / LOUD_S:.0f} answers a second; with nobody asking "
-        f"{max(quiet_ms) - min(quiet_ms):.0f} ms",
-    )
-    yield Figure(
-        "memory (RSS) when the page and all of the API were asked, more than before",
-        after_mb - before_mb,
-        "MB",
-        0.5,
-        "low",
-        f"{before_mb:.1f} MB before, /metrics among it; {loud_mb:.1f} after the crowd",
+        f"{max(quiet_ms) - min(quiet_ms):.0f} ms; memory (RSS) afterwards {rss_mb:.1f} MB",
     )
 
 
@@ -163,10 +155,10 @@ async def _once(port: int, path: str) -> tuple[float, int]:
 # --- how late meters are read ---------------------------------------------------------------------
 
 
-async def _turns() -> tuple[list[float], list[float], int, tuple[float, float, float]]:
+async def _turns() -> tuple[list[float], list[float], int, float]:
     """By how many ms after the whole second each sample of a meter on the network was taken, while
-    nobody asks, and while everybody does; how many answers there were; MB before anything was
-    asked of the API, after, and after the crowd.
+    nobody asks, and while everybody does; how many answers there were; and the MB of the daemon
+    afterwards.
     """
     assets = {
         uuid4(): "grid.import - grid.export + pv.export",
@@ -182,15 +174,10 @@ async def _turns() -> tuple[list[float], list[float], int, tuple[float, float, f
         began_s = time.time()
         await asyncio.sleep(QUIET_S)
         quiet_s = time.time()
-        before_mb = cost(pid).rss_mb
-        for path in ("/status", "/", *_paths(next(iter(assets)))):
-            await _once(port, path)
-        after_mb = cost(pid).rss_mb
         progress("page: the daemon, while everybody asks")
         loud_s = time.time()
         answers = await _loud(port, next(iter(assets)))
-        ended_s = time.time()
-        loud_mb = cost(pid).rss_mb
+        ended_s, rss_mb = time.time(), cost(pid).rss_mb
         await asyncio.sleep(60)  # until the samples are on disk
         buffer = open_for_reading(folder / "buffer.sqlite")
         late: dict[bool, list[float]] = {False: [], True: []}
@@ -200,7 +187,7 @@ async def _turns() -> tuple[list[float], list[float], int, tuple[float, float, f
             if not quiet_s <= sample.utc_ms / 1000 < loud_s:
                 late[sample.utc_ms >= loud_s * 1000].append(float(sample.utc_ms % 1000))
         buffer.close_file()
-        return late[False], late[True], answers, (before_mb, after_mb, loud_mb)
+        return late[False], late[True], answers, rss_mb
 
 
 @contextlib.asynccontextmanager
@@ -212,7 +199,7 @@ async def _running(
             folder = Path(scratch) / "site"
             port = free_port()
             write_site(folder, home, exchange, assets, slot="60s", interval="1s", port=port)
-            with daemon(folder, MALLOC_ARENA_MAX="1") as pid:  # as in the unit
+            with daemon(folder) as pid:
                 yield folder, port, pid
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,15 @@ from drivers.simulated.meters import Home
 from gateway.delivery.simulated.http_server import StandInExchange
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+
+_UNITS_ENVIRONMENT = dict(
+    re.findall(
+        r"^Environment=(\w+)=([^%\n]+)$",
+        (CHECKOUT / "systemd/meter-gateway.service").read_text(),
+        re.M,
+    )
+)
+"""What the unit says whatever machine it is on."""
 
 TWO_ASSETS = """\
 site: bench
@@ -90,8 +100,8 @@ def _write_login(folder: Path, exchange: StandInExchange) -> None:
 
 @contextlib.contextmanager
 def daemon(folder: Path, **environment: str) -> Iterator[int]:
-    """The gateway as an installer starts it, with this added to its environment; gives its process
-    id. Raises RuntimeError where it ends by itself.
+    """The gateway as the unit starts it, with this added to its environment; gives its process id.
+    Raises RuntimeError where it ends by itself.
     """
     log_path = folder / "gateway.log"
     with log_path.open("wb") as log:
@@ -100,7 +110,7 @@ def daemon(folder: Path, **environment: str) -> Iterator[int]:
             stdout=log,
             stderr=log,
             cwd=CHECKOUT,
-            env={**os.environ, **environment},
+            env={**os.environ, **_UNITS_ENVIRONMENT, **environment},
         )
         try:
             yield process.pid

@@ -66,10 +66,10 @@ def _begins(machine: Machine, world: World, deb: Path, figures: dict[str, str]) 
     assert time.monotonic() - began_s < 120 + 2 * SLOT_S
 
     figures["READY after"] = f"{_ready_s(machine):.2f} s, its buffer made"
-    status = machine.run("cat", f"/proc/{machine.shown('MainPID')}/status")
-    rss = re.search(r"VmRSS:\s+(\d+) kB", status)
-    assert rss is not None
-    figures["RSS"] = f"{int(rss[1]) / 1024:.1f} MB"
+    figures["RSS"] = f"{_rss_mib(machine):.1f} MiB"
+    pages = int(machine.run("python3", "-c", _LOOKS_AT_ALL))
+    assert pages >= LEAST_PAGES
+    figures[f"RSS with {pages} pages looked at"] = f"{_rss_mib(machine):.1f} MiB"
     said = machine.run("systemd-analyze", "security", "meter-gateway", "--no-pager")
     level = re.search(r"exposure level.*: ([\d.]+)", said)
     assert level is not None and float(level[1]) <= 1.3
@@ -79,6 +79,34 @@ def _begins(machine: Machine, world: World, deb: Path, figures: dict[str, str]) 
     fields = machine.run("journalctl", "-u", "meter-gateway", "-o", "export", "--no-pager")
     assert "LOGGER=gateway." in fields and "MESSAGE_ID=" in fields
     assert "There is a configuration already" in machine.gateway("init", "--yes", "--no-scan")
+
+
+def _rss_mib(machine: Machine) -> float:
+    status = machine.run("cat", f"/proc/{machine.shown('MainPID')}/status")
+    rss = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert rss is not None
+    return int(rss[1]) / 1024
+
+
+LEAST_PAGES = 20
+_LOOKS_AT_ALL = """
+import re
+from urllib.parse import urljoin
+from urllib.request import urlopen
+
+home = "http://127.0.0.1:8080/"
+seen, ahead = set(), [home + path for path in ("", "status", "metrics", "api/v1/now")]
+while ahead and len(seen) < 60:
+    url = ahead.pop(0)
+    seen.add(url)
+    with urlopen(url) as answer:
+        text = answer.read().decode(errors="replace")
+    if "html" in answer.headers["Content-Type"]:
+        links = {urljoin(url, link) for link in re.findall('<a[^>]* href="([^"#]+)', text)}
+        ahead += sorted(link for link in links - seen - {*ahead} if link.startswith(home))
+print(len(seen))
+"""
+"""Goes from page to page, in the order of their links; prints how many it saw."""
 
 
 def _ready_s(machine: Machine) -> float:

@@ -105,7 +105,7 @@ def test_what_protection_hides_from_the_clock_is_handed_over() -> None:
     assert keys["ProtectClock"] == ["yes"]
     assert "AF_UNIX" in keys["RestrictAddressFamilies"][0].split()
     assert keys["ProcSubset"] == ["pid"]
-    assert keys["Environment"] == ["MALLOC_ARENA_MAX=1", f"{BOOT_ID_VARIABLE}=%b"]
+    assert f"{BOOT_ID_VARIABLE}=%b" in keys["Environment"]
     assert keys["SystemCallErrorNumber"] == ["EPERM"], "not a signal that would end the daemon"
 
 
