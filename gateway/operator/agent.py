@@ -319,7 +319,6 @@ class Agent:
         """All that is to be said for one slot, until it is over or nothing is open."""
         retry = Backoff(SEND_AGAIN_S, MAX_SEND_AGAIN_S, self._jitter)
         said_s: float | None = None
-        wait_s = 0.0
         while current.is_open and (now_s := self._steady_s()) < self.pace.deadline_s():
             lasts_s = self.pace.lasts_s
             decide_s = self.pace.began_s() + DECIDE_PART * lasts_s
@@ -336,7 +335,7 @@ class Agent:
                         until_s = min(until_s, now_s + lasts_s / LOOKS)
                 wait_s = until_s - now_s
             elif await self._send(current, batch):
-                said_s, wait_s = self._steady_s(), 0.0
+                said_s = self._steady_s()
                 retry.succeed()
                 continue
             else:
@@ -345,6 +344,7 @@ class Agent:
         if self._steady_s() >= self.pace.deadline_s():
             current.end("the slot was about to begin, or its event came too late")
             self._keep(current)
+        self.connection.note_slot(was_ignored=current.was_ignored)
         self.news.set()
 
     async def _wait(self, seconds: float) -> None:

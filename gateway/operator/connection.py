@@ -77,6 +77,7 @@ class Connection:
         self._aggregator = ""
         self._socket: WebSocket | None = None
         self._doubts = asyncio.Event()
+        self._ignored_slots = 0
         self.condition = Condition()
         self.markets: tuple[Market, ...] = ()
         """Those that fees are set in."""
@@ -141,6 +142,14 @@ class Connection:
     def doubt(self) -> None:
         """The exchange does not know a market."""
         self._doubts.set()
+
+    def note_slot(self, *, was_ignored: bool) -> None:
+        """A slot is over. Where nothing that was sent was answered, the exchange may know none of
+        the markets, as where its network was made anew: looked at after 1, 2, 4, 8 … such slots.
+        """
+        self._ignored_slots = self._ignored_slots + 1 if was_ignored else 0
+        if self._ignored_slots.bit_count() == 1:
+            self.doubt()
 
     async def watch_registry(self) -> None:
         """Read it again now and then, for ever."""

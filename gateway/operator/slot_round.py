@@ -88,6 +88,8 @@ class SlotRound(Struct):
     """The markets that an answer left out: the engine does not know them, or nobody acts for
     them.
     """
+    is_answered: bool = False
+    """Whether the exchange has answered anything."""
     _sent: dict[str, Batch] = field(default_factory=dict)
 
     @classmethod
@@ -175,6 +177,7 @@ class SlotRound(Struct):
         batch = self._sent.pop(replies.transaction_id, None)
         if batch is None:
             return False
+        self.is_answered = True
         for market, wanted in batch.of.items():
             place = self.places[market]
             words = replies.of.get(market)
@@ -223,6 +226,11 @@ class SlotRound(Struct):
                 place.state, place.reason = "too_late", place.reason or f"it was not sent: {why}"
             elif place.state == "missed":
                 place.reason = place.reason or f"nothing was decided: {why}"
+
+    @property
+    def was_ignored(self) -> bool:
+        """Whether something was sent, and nothing answered."""
+        return not self.is_answered and any(place.is_asked for place in self.places.values())
 
     def rows(self) -> list[GridFee]:
         """As they are kept."""

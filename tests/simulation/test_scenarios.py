@@ -26,8 +26,8 @@ dns-gone engine-leads everything-at-once exchange-busy exchange-busy-until excha
 exchange-error-body exchange-forgets-logins exchange-html exchange-packs exchange-partial
 exchange-refuses-20-seconds exchange-refuses-an-asset exchange-slow exchange-unauthorized
 faults-within-the-boundary-read fleet-database-restored fleet-everything-is-lost-on-the-way
-forecast-of-another-version grid-operator grid-operator-suspended hostile-frames
-isolated-store-log-left
+forecast-of-another-version grid-operator grid-operator-network-made-anew
+grid-operator-suspended hostile-frames isolated-store-log-left
 kind-nobody-takes leap-smear line-floods-with-answers live-switch-off-in-a-batch
 meter-clock-off network-made-anew-aggregator page-asked password-changed port-vanishes-p1
 power-gain register-back-a-step register-high-since-a-silence register-jitters
