@@ -53,8 +53,10 @@ BEFORE_MB = 41.0
 """The same, two minutes after its start and its one page looked at, of the last version that had
 one (fea9d52): measured by its own benchmark on the same machine, in the environment of the unit.
 """
-LOOKED_AT_MB = BEFORE_MB + 0.5
-"""The same when every page and all of the API have been asked for."""
+LOOKED_AT_MB = MEMORY_MB + 1
+"""The same when every page and all of the API have been asked for: 0.5 MB more than `BEFORE_MB`
+would be allowed.
+"""
 MQTT_MB = 43
 """The same with a broker."""
 READY_S = 0.6
@@ -114,7 +116,10 @@ def figures() -> Iterator[Figure]:
     yield Figure(
         "the same, with the engine's verdicts", hearing.rss_mb, "MB", VERDICTS_MB, "low", beside
     )
-    beside = f"before there were these, its one page looked at: {BEFORE_MB} MB; installed: {there}"
+    beside = (
+        f"{end.rss_mb - later.rss_mb:.1f} MB more than before; before there were these, its one "
+        f"page looked at: {BEFORE_MB} MB; installed: {there}"
+    )
     name = "memory (RSS) when every page and all of the API were looked at"
     yield Figure(name, end.rss_mb, "MB", LOOKED_AT_MB, "low", beside)
     yield Figure("the same, with an MQTT broker", published.rss_mb, "MB", MQTT_MB, "low")

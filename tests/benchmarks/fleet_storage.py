@@ -71,7 +71,7 @@ SELECT t.slot, r.ends - r.begins, (random() * (1 << 20))::bigint, r.begins, r.en
     (85 + random() * 8)::int, (10000 + random() * 256)::int, 0, 1000, 'm', 'c', 'k'
 FROM generate_series(0, 95) k, fleet.series s,
     LATERAL (SELECT %(day)s + make_interval(mins => 15 * k) AS slot,
-        (extract(epoch FROM %(day)s) - 1767225600)::int + 900 * k AS begin_s,
+        fleet.received_s(%(day)s) + 900 * k AS begin_s,
         extract(day FROM %(day)s AT TIME ZONE 'UTC')::int * 96 + k AS n) t,
     LATERAL (SELECT (t.n::bigint << 29) + (hashint4(t.n * 70001 + s.id) & 536870911) AS begins,
         ((t.n + 1)::bigint << 29) + (hashint4((t.n + 1) * 70001 + s.id) & 536870911) AS ends) r

@@ -105,7 +105,8 @@ def test_what_protection_hides_from_the_clock_is_handed_over() -> None:
     assert keys["ProtectClock"] == ["yes"]
     assert "AF_UNIX" in keys["RestrictAddressFamilies"][0].split()
     assert keys["ProcSubset"] == ["pid"]
-    assert f"{BOOT_ID_VARIABLE}=%b" in keys["Environment"]
+    zones = "PYTHONTZPATH=/usr/share/zoneinfo"
+    assert keys["Environment"] == ["MALLOC_ARENA_MAX=1", zones, f"{BOOT_ID_VARIABLE}=%b"]
     assert keys["SystemCallErrorNumber"] == ["EPERM"], "not a signal that would end the daemon"
 
 

@@ -9,6 +9,13 @@ AS $$
 $$;
 COMMENT ON FUNCTION fleet.received_at IS 'The time that is so many seconds after the begin of 2026 (UTC), as rows of meters have it.';
 
+CREATE FUNCTION fleet.received_s(at timestamptz) RETURNS integer
+    LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT floor(date_part('epoch', at) - 1767225600)::integer
+$$;
+COMMENT ON FUNCTION fleet.received_s IS 'The other way round, as rows of meters are written.';
+
 -- A column that a view reads keeps its type. The view stays, with all that was granted of it and all that a manager has built upon it.
 CREATE OR REPLACE VIEW fleet.meters AS
     SELECT ''::text AS site, ''::text AS meter, ''::text AS direction, ''::text AS serial, now() AS slot, 0 AS length_s, 0::bigint AS energy_uwh,
@@ -18,8 +25,8 @@ CREATE OR REPLACE VIEW fleet.meters AS
 
 ALTER TABLE fleet.meter_slots DROP CONSTRAINT meter_slots_pkey,
     ALTER COLUMN received DROP DEFAULT,
-    ALTER COLUMN received TYPE integer USING floor(date_part('epoch', received) - 1767225600)::integer,
-    ALTER COLUMN received SET DEFAULT floor(date_part('epoch', now()) - 1767225600)::integer,
+    ALTER COLUMN received TYPE integer USING fleet.received_s(received),
+    ALTER COLUMN received SET DEFAULT fleet.received_s(now()),
     ADD PRIMARY KEY (revision, series, slot);
 ALTER TABLE fleet.meter_slots RENAME COLUMN received TO received_s;
 COMMENT ON COLUMN fleet.meter_slots.received_s IS 'Seconds since the begin of 2026 (UTC): fleet.received_at.';
@@ -27,8 +34,8 @@ COMMENT ON COLUMN fleet.meter_slots.received_s IS 'Seconds since the begin of 20
 -- What comes late is little, and is looked for without a revision: its key stays.
 ALTER TABLE fleet.meter_late
     ALTER COLUMN received DROP DEFAULT,
-    ALTER COLUMN received TYPE integer USING floor(date_part('epoch', received) - 1767225600)::integer,
-    ALTER COLUMN received SET DEFAULT floor(date_part('epoch', now()) - 1767225600)::integer;
+    ALTER COLUMN received TYPE integer USING fleet.received_s(received),
+    ALTER COLUMN received SET DEFAULT fleet.received_s(now());
 ALTER TABLE fleet.meter_late RENAME COLUMN received TO received_s;
 
 -- As in 007, but for when rows of meters were received, and nested loops.
@@ -94,7 +101,7 @@ WITH made AS MATERIALIZED (
         CASE WHEN count(uncertainty_uwh) > 0 THEN array_agg(uncertainty_uwh) END AS uncertainties,
         array_agg(begin_register_uwh) AS begun,
         array_agg(end_register_uwh) AS ended,
-        array_agg(floor((received_s - slot_s) / 60)::integer) AS received,
+        array_agg(floor((received_s - slot_s) / 60.0::float8)::integer) AS received,
         array_agg(samples) AS samples, array_agg(largest_gap_ms) AS gaps,
         CASE WHEN max(revision) > 0 THEN array_agg(revision) END AS revisions,
         CASE WHEN min(coverage_permille) < 1000 THEN array_agg(coverage_permille) END AS coverages,
@@ -104,7 +111,7 @@ WITH made AS MATERIALIZED (
     FROM (
         SELECT series, slot, length_s, store, energy_uwh, uncertainty_uwh, begin_register_uwh, end_register_uwh, received_s, samples, largest_gap_ms,
             revision, coverage_permille, quality, method, clock, slot::date AS day, date_part('epoch', slot::time)::integer AS of_day_s,
-            date_part('epoch', slot) - 1767225600 AS slot_s
+            fleet.received_s(slot) AS slot_s
         FROM $q$ || source || $q$ s
         WHERE $q$ || wanted || $q$ AND NOT EXISTS (
             SELECT FROM $q$ || source || $q$ n WHERE $q$ || wanted || $q$ AND n.revision > 0
@@ -200,7 +207,7 @@ BEGIN
             (slot, energy_uwh, uncertainty_uwh, begin_register_uwh, end_register_uwh, received_s, series, store, length_s, samples,
             largest_gap_ms, revision, coverage_permille, quality, method, clock)
         SELECT t.slot, e.ends - r.begins + CASE WHEN d.unlike_uwh IS NULL THEN 0 ELSE e.unlike END, e.uncertainty, r.begins, e.ends,
-            (date_part('epoch', t.slot) - 1767225600)::integer + 60 * e.received_min, d.series, d.store, d.length_s, e.samples, e.gap_ms, coalesce(e.revision, 0::smallint),
+            fleet.received_s(t.slot) + 60 * e.received_min, d.series, d.store, d.length_s, e.samples, e.gap_ms, coalesce(e.revision, 0::smallint),
             coalesce(e.coverage, 1000::smallint), coalesce(e.quality, 'm'), coalesce(e.method, 'c'), coalesce(e.clock, 'k')
         FROM old d,
             LATERAL unnest(d.at, d.unlike_uwh, d.uncertainty_uwh, d.begin_register_uwh, d.end_register_uwh, d.received_min, d.samples,
@@ -215,6 +222,7 @@ BEGIN
 END
 $$;
 
+-- First revisions are found by the key, others by their own index: a branch for each.
 CREATE OR REPLACE VIEW fleet.meters AS
     SELECT sites.name AS site, series.meter, CASE series.direction WHEN 'i' THEN 'import' ELSE 'export' END AS direction, series.serial,
            s.slot, s.length_s, s.energy_uwh, s.uncertainty_uwh, s.revision, s.coverage_permille, s.samples, s.largest_gap_ms,
