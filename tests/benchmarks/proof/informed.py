@@ -26,6 +26,8 @@ CELLS = 100
 RARE = 1e-3
 """How often power goes to any level as often as that occurs."""
 
+LEAST = 1e-12
+
 
 @dataclass(frozen=True, slots=True)
 class Habits:
@@ -87,7 +89,8 @@ def informed_rms_wh(combination: Combination, look_back_s: float = LOOK_BACK_S) 
     for at_s, register_wh in zip(readings.at_s[1:], readings.register_wh[1:], strict=True):
         moved_cells = round((register_wh - last_wh) / cell_wh)
         last_wh = register_wh
-        odds = habits.moved(odds, moved_cells)
+        # What cells and levels rule out may still be: nothing is quite impossible.
+        odds = habits.moved(odds, moved_cells) + LEAST * habits.begun()
         total = odds.sum()
         odds = odds / total
         waiting = [(end_s, habits.moved(wh, moved_cells) / total) for end_s, wh in waiting]
