@@ -150,7 +150,7 @@ def at_pace(
 
     begin, end = known[n], known[n + 1]
     lasted_s, between_wh = end.at_s - begin.at_s, end.wh - begin.wh
-    if lasted_s <= 0:
+    if lasted_s <= 0 or between_wh <= 0:
         return AtPace(begin.wh, (between_wh / 4) ** 2)
     are_many = between_wh > MANY * (register[1] - register[0])
     line = None if pulses and are_many else _on_line(known, n, paced.end_s)

@@ -109,6 +109,15 @@ def test_before_a_second_step_nothing_is_known_of_the_pace() -> None:
     assert then.wh == pytest.approx(7.5)
 
 
+def test_steps_that_do_not_rise_are_no_reason_to_fail() -> None:
+    """As where the steps of a register became wider."""
+    steps = (*stepped(36, 36, 36), Step(200.0, 30.0, HALF_S), Step(300.0, 29.0, HALF_S))
+    for end_s in (150.0, 250.0, 350.0):
+        each = found(steps, end_s, 400.0)
+        assert 20 <= each.wh <= 40
+        assert isfinite(each.variance)
+
+
 lasting = st.lists(
     st.one_of(st.sampled_from([10.0, 20.0, 30.0]), st.floats(1, 20_000)), min_size=2, max_size=12
 )
