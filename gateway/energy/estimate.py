@@ -26,7 +26,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.energy.delay_search import FINE_S, DelaySearch, searched
-from gateway.energy.pace import KEPT, AtPace, Paced, Step, at_pace
+from gateway.energy.pace import KEPT, Paced, Step, at_pace
 from gateway.energy.power_faults import (
     NWH_PER_WH,
     Crossing,
@@ -58,7 +58,7 @@ SLEW = 0.02
 RATING_SHARE = 1 / 40
 """How much the last step counts in the rating of power and pace."""
 
-EVEN_STEPS2 = 0.01
+EVEN_STEPS2 = 0.03
 """So much worse is pace taken to be than it is rated, in square steps: power counts where both
 foretell as well as can be.
 """
@@ -92,6 +92,11 @@ MOST_POWERS = 2.0
 """From a boundary to the nearest reading no more passes than at so much power, and at so many times
 the pace between the readings, and the power that is shown. Chosen, not measured: a hob is switched
 on within it.
+"""
+
+PACE_STEPS2 = 0.0015
+"""No boundary is known by pace to less than this part of a step's square, as a variance (tried on
+the grid).
 """
 
 LITTLE = 0.005
@@ -684,12 +689,13 @@ def _step(estimate: Estimate, sight: Sight, moved_wh: float, *, is_lazy: bool) -
     assert sight.low_wh is not None and sight.high_wh is not None
     step_wh = sight.high_wh - sight.low_wh
     early_s = min(estimate.faults.delay.now_s, 0.0)
+    half_s = estimate.interval_s / 2
     if is_lazy:
-        half_s = estimate.interval_s / 2 if estimate.power_w is None else 0.0
-        return Step(sight.at_s - half_s + early_s, sight.low_wh + step_wh / 2)
+        later_s = half_s if estimate.power_w is None else 0.0
+        return Step(sight.at_s - later_s + early_s, sight.low_wh + step_wh / 2, half_s)
     # Of several steps at once the last one came that much later.
-    steps = max(moved_wh / step_wh, 1.0)
-    return Step(sight.at_s - estimate.interval_s / (2 * steps) + early_s, sight.low_wh)
+    half_s /= max(moved_wh / step_wh, 1.0)
+    return Step(sight.at_s - half_s + early_s, sight.low_wh, half_s)
 
 
 def _rated(estimate: Estimate, crossing: Crossing, step_wh: float, elapsed_s: float) -> Estimate:
@@ -770,9 +776,10 @@ def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
     low_wh, high_wh = past.low_wh, past.high_wh
     if high_wh is None:
         high_wh = register_high_wh
-    even = at_pace(paced, estimate.steps, register_high_wh, estimate.at_s, step_wh)
+    pulses = estimate.pulses and estimate.laziness <= LAZY
+    even = at_pace(paced, estimate.steps, estimate.register, estimate.at_s, pulses=pulses)
     even_wh = _inside(even.wh, low_wh, high_wh)
-    even_variance = _pace_variance(estimate, even, step_wh)
+    even_variance = even.variance + PACE_STEPS2 * step_wh * step_wh
     power_wh = _inside(past.wh, low_wh, high_wh)
     power_variance = past.variance * _scatter(estimate)
 
@@ -798,7 +805,7 @@ def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
         late_wh = min(late_wh, (widest - variance) ** 0.5)
     wh = _inside(share * power_wh + (1 - share) * even_wh, low_wh, high_wh)
     to_come = share * past.covariance * past.covariance / estimate.track.variance
-    has_steps = share > MOSTLY or len(paced.steps) > KEPT
+    has_steps = share > MOSTLY or paced.has_all
     total = variance + late_wh * late_wh
     is_told = (has_steps and to_come < LITTLE * total) or (
         share > MOSTLY_POWER and estimate.at_s > end_s + ENOUGH_S
@@ -892,22 +899,4 @@ def _power_share(estimate: Estimate, step_wh: float) -> float:
         return 1.0
     power = max(rating.power, 0.0) + 1e-9
     pace = max(rating.pace, 0.0) + EVEN_STEPS2 * step_wh * step_wh
-    return pace * pace / (power * power + pace * pace)
-
-
-def _pace_variance(estimate: Estimate, even: AtPace, step_wh: float) -> float:
-    """What a boundary on a straight line is uncertain by. All factors were tried on the grid."""
-    rating = _rating(estimate)
-    step2 = step_wh * step_wh
-    foretold = 0.1 * step2 if rating is None else max(rating.pace, 0.0)
-    inside = 4 * even.into * (1 - even.into)
-    # No farther off than the steps around it.
-    most = inside * even.between_wh**2 / 4
-    variance = min(0.05 * foretold * inside, most) + 0.0015 * step2
-    if not even.is_seen:
-        return variance + (0.15 * even.between_wh) ** 2
-    variance += 0.05 * (min(even.uneven_wh, even.between_wh) * inside) ** 2
-    is_refreshed = estimate.laziness > LAZY and estimate.power_w is None
-    if is_refreshed or even.lasted_s <= 1.5 * estimate.interval_s:
-        variance += 0.06 * (even.between_wh * inside) ** 2
-    return variance
+    return pace / (power + pace)

@@ -135,7 +135,7 @@ class Books:
     @property
     def fees_lost_s(self) -> float:
         """What was kept of fees before that may be gone, by damage or an old copy."""
-        return max(self.lost_s, *(ms / 1000 for ms in self.run.faults.restored_ms), -1)
+        return max(self.lost_s, *(ms / 1000 for _, ms in self.run.faults.restored_ms), -1)
 
     @property
     def wrong_ms(self) -> int:

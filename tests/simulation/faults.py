@@ -309,7 +309,7 @@ def _delete(path: Path) -> None:
 def _store_deleted(world: "World", event: FaultEvent) -> None:
     def delete(path: Path) -> None:
         _delete(path)
-        world.fault_log.restored_ms.append(world.time.ms())
+        world.fault_log.restored_ms.append((0, world.time.ms()))
 
     _ruin(world, event, delete)
 
@@ -321,6 +321,7 @@ def _restored(of: Callable[[Path], list[Path]]) -> Apply:
 
     def copy(world: "World", _: FaultEvent) -> Undo:
         copies = {each: each.read_bytes() for each in of(world.settings.buffer_path)}
+        copied_ms = world.time.ms()
 
         def put_back(path: Path) -> None:
             _delete(path)
@@ -328,7 +329,7 @@ def _restored(of: Callable[[Path], list[Path]]) -> Apply:
                 each.unlink()
             for each, data in copies.items():
                 each.write_bytes(data)
-            world.fault_log.restored_ms.append(world.time.ms())
+            world.fault_log.restored_ms.append((copied_ms, world.time.ms()))
 
         # Only the copy takes the time in `lasts`: the daemon is away for a moment.
         return lambda: _ruin(world, FaultEvent(at=Seconds(0), fault=Fault("kill")), put_back)

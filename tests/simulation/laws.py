@@ -305,15 +305,17 @@ def _assumed(books: Books, rows: list[Any]) -> bool:
 
 
 def _kept(books: Books, _: Verdict) -> Iterator[str]:
-    """What was accepted gets no other number from a database that does not know of it."""
-    restored_s = [ms / 1000 for ms in books.run.faults.restored_ms]
+    """What was accepted gets no other number from a database that does not know of it: one that was
+    deleted, or put back from before.
+    """
+    restored_s = [(of / 1000, at / 1000) for of, at in books.run.faults.restored_ms]
     accepted: dict[tuple[Any, int], tuple[float, int]] = {}
     for number, booking in enumerate(books.run.exchange.books.history):
         if booking.what == "forecast":
             continue
         key = books.here(booking.asset), booking.slot_s
         before_s, before_uwh = accepted.get(key, (booking.at_s, booking.energy_uwh))
-        lost = any(before_s <= at_s < booking.at_s for at_s in restored_s)
+        lost = any(of_s < before_s <= at_s < booking.at_s for of_s, at_s in restored_s)
         if lost and booking.energy_uwh != before_uwh:
             yield (
                 f"{books.names[str(key[0])]}: {booking.slot_s} was accepted with "

@@ -24,8 +24,10 @@ class FaultLog:
     """Those whose fees the gateway sets, and all that arrived for them."""
     lost_store_ms: list[int] = field(default_factory=list)
     """When the database was damaged or deleted."""
-    restored_ms: list[int] = field(default_factory=list)
-    """When the database was deleted, or an old copy was put in its place."""
+    restored_ms: list[tuple[int, int]] = field(default_factory=list)
+    """When the copy was made that was put in the place of the database (0: it was deleted), and
+    when that was done.
+    """
     acknowledged: Set[int] = frozenset()
     """Of the exchange's bookings, by their number: those that the gateway was told of."""
     register_faults_ms: dict[str, list[int]] = field(default_factory=dict)

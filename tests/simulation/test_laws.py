@@ -146,6 +146,31 @@ def test_the_judge_finds_an_older_number_that_arrived_after_a_newer_one(result: 
         history.pop()
 
 
+def test_the_judge_finds_a_number_replaced_by_a_database_that_did_not_know_of_it(
+    result: RunResult,
+) -> None:
+    """One that was put back from before the first number knows nothing of it. One that is of later
+    knows it, and may revise it.
+    """
+    bookings = [each for each in result.exchange.books.history if each.what == "measurement"]
+    newer = next(each for each in bookings if each.before_uwh not in (None, each.energy_uwh))
+    first = next(
+        each for each in bookings if (each.asset, each.slot_s) == (newer.asset, newer.slot_s)
+    )
+    assert first.at_s + 1 < newer.at_s
+    first_ms, between_ms = round(first.at_s * 1000), round((first.at_s + newer.at_s) * 500)
+    restored_ms = result.faults.restored_ms
+    try:
+        restored_ms.append((first_ms - 1000, between_ms))
+        assert broken(result) == ["kept"]
+        restored_ms[-1] = (first_ms + 1000, between_ms)
+        assert broken(result) == []
+        restored_ms[-1] = (0, between_ms)
+        assert broken(result) == ["kept"], "it was deleted"
+    finally:
+        restored_ms.clear()
+
+
 def test_the_judge_tells_of_a_daemon_that_died(result: RunResult) -> None:
     result.crashes.append("ValueError: what nobody thought of")
     try:
