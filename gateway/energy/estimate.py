@@ -2,11 +2,11 @@
 Pure.
 
 Two ways lead to it. One follows power, which each reading of the register holds inside of its step
-(`track`). The other draws straight lines between the register's steps (`pace`). Whose power it is
-shows at each step that lies between two others: it is foretold from its neighbours, once with power
-and once evenly, and the better foreteller counts for more. So a power that is absent, or another
-line's, or blind for what the register counts, counts for little. What a meter's power is off by is
-learnt meanwhile (`power_faults`).
+(`track`). The other goes by the register's steps alone (`pace`). Whose power it is shows at each
+step that lies between two others: it is foretold from its neighbours, once with power and once
+evenly, and the better foreteller counts for more. So a power that is absent, or another line's, or
+blind for what the register counts, counts for little. What a meter's power is off by is learnt
+meanwhile (`power_faults`).
 
 A boundary goes on learning for as long as it is kept: readings after it say where it was. Its value
 never leaves what the registers before and after it leave open.

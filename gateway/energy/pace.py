@@ -16,7 +16,7 @@ Where the step after the boundary is not seen yet, the pace of the step before c
 some time, early enough for no further step to have come since. So it is with a load that is
 switched off: the straight line to the step that comes an hour later would be wrong all along.
 
-Energies are in Wh, times in s, paces in Wh/s. What was chosen was tried with four seeds of six
+Energies are in Wh, times in s, paces in Wh/s. What was chosen was tried with six seeds of six
 homes, read every 10 and every 60 s.
 """
 
