@@ -26,7 +26,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.energy.delay_search import FINE_S, DelaySearch, searched
-from gateway.energy.pace import KEPT, Paced, Step, at_pace
+from gateway.energy.pace import ENOUGH, KEPT, WANTED, Paced, Step, at_pace
 from gateway.energy.power_faults import (
     NWH_PER_WH,
     Crossing,
@@ -805,7 +805,8 @@ def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
         late_wh = min(late_wh, (widest - variance) ** 0.5)
     wh = _inside(share * power_wh + (1 - share) * even_wh, low_wh, high_wh)
     to_come = share * past.covariance * past.covariance / estimate.track.variance
-    has_steps = share > MOSTLY or paced.has_all
+    wanted = ENOUGH if estimate.power_w is None else WANTED
+    has_steps = share > MOSTLY or paced.has(wanted)
     total = variance + late_wh * late_wh
     is_told = (has_steps and to_come < LITTLE * total) or (
         share > MOSTLY_POWER and estimate.at_s > end_s + ENOUGH_S

@@ -32,6 +32,9 @@ KEPT = 6
 WANTED = 3
 """Steps after a boundary that tell of it."""
 
+ENOUGH = 2
+"""Without power nobody waits for more: the third one says next to nothing (tried on the grid)."""
+
 LINE = 4
 """So many steps on a straight line are no chance."""
 
@@ -101,14 +104,13 @@ class Paced(msgspec.Struct, frozen=True, array_like=True):
         """One more step; `steps` are the last ones, that one included."""
         if not self.steps:
             return Paced(self.end_s, steps) if step.at_s > self.end_s else self
-        if self.has_all:
+        if self.has(WANTED):
             return self
         return Paced(self.end_s, (*self.steps, step))
 
-    @property
-    def has_all(self) -> bool:
-        """Whether no later step says more."""
-        return len(self.steps) >= WANTED and self.steps[-WANTED].at_s > self.end_s
+    def has(self, many: int) -> bool:
+        """Whether so many steps after the boundary have been seen."""
+        return len(self.steps) >= many and self.steps[-many].at_s > self.end_s
 
 
 class AtPace(msgspec.Struct, frozen=True):
@@ -216,6 +218,7 @@ def _courses(
     apart = log(pace / before) ** 2 + log(pace / after) ** 2
     variance = EVEN_SD * EVEN_SD
     even = exp(-apart / (2 * variance)) / (2 * pi * variance * lasted_s)
+    # Never none at all: where no course fits, it was even.
     yield _Course(even + 1e-12, pace * into_s, STRAY_EVEN)
 
     whole_wh = pace * lasted_s
@@ -265,6 +268,8 @@ def _unseen(
 
 
 class _Line(NamedTuple):
+    """A straight line: a moment on it, the energy then, and how long a Wh takes."""
+
     at_s: float
     wh: float
     s_per_wh: float

@@ -3,7 +3,6 @@ methods beside it, and what the slots say of themselves. See `tests/benchmarks/p
 """
 
 from collections.abc import Iterator, Sequence
-from math import hypot
 
 from tests.benchmarks.figure import Figure, progress
 from tests.benchmarks.proof.combinations import grid
@@ -71,6 +70,5 @@ def figures() -> Iterator[Figure]:
 
 
 def _what_could_be_known(those: Sequence[Evaluation], asked: float) -> str:
-    informed = [(informed_rms_wh(each.combination), each.baseline_wh or 0) for each in those]
-    found, before = (hypot(*each) for each in zip(*informed, strict=True))
-    return f"{asked} is asked; who knew the homes beforehand would come to {found / before:.2f}"
+    known = ratio_to_baseline(those, [informed_rms_wh(each.combination) for each in those])
+    return f"{asked} is asked; who knew the homes beforehand would come to {known:.2f}"

@@ -27,6 +27,7 @@ RARE = 1e-3
 """How often power goes to any level as often as that occurs."""
 
 LEAST = 1e-12
+"""How likely anything is that cells and levels rule out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,27 +75,26 @@ def habits_of(combination: Combination) -> Habits:
     return Habits(cells, share, (1 - RARE) * follows + RARE * share)
 
 
-def informed_rms_wh(combination: Combination, look_back_s: float = LOOK_BACK_S) -> float:
+def informed_rms_wh(combination: Combination) -> float:
     """The rms error of the slots of a meter that is read at each boundary, and shows no power."""
     readings, truth = combination.read()
     ends_s = scored_ends_s(readings)
     habits = habits_of(combination)
     cell_wh = readings.step_wh / CELLS
     middles_wh = (np.arange(CELLS)[:, None] + 0.5) * cell_wh
-    odds = habits.begun()
+    begun = odds = habits.begun()
+    # Boundaries, and the energy there times the odds of all that may have followed.
     waiting: list[tuple[float, Numbers]] = []
-    """Boundaries, and the energy there times the odds of all that may have followed."""
     found: dict[float, float] = {}
     last_wh = readings.register_wh[0]
     for at_s, register_wh in zip(readings.at_s[1:], readings.register_wh[1:], strict=True):
         moved_cells = round((register_wh - last_wh) / cell_wh)
         last_wh = register_wh
-        # What cells and levels rule out may still be: nothing is quite impossible.
-        odds = habits.moved(odds, moved_cells) + LEAST * habits.begun()
+        odds = habits.moved(odds, moved_cells) + LEAST * begun
         total = odds.sum()
         odds = odds / total
         waiting = [(end_s, habits.moved(wh, moved_cells) / total) for end_s, wh in waiting]
-        while waiting and at_s >= waiting[0][0] + look_back_s:
+        while waiting and at_s >= waiting[0][0] + LOOK_BACK_S:
             end_s, wh = waiting.pop(0)
             found[end_s] = float(wh.sum())
         if at_s in ends_s:

@@ -44,12 +44,17 @@ def show(evaluations: Sequence[Evaluation], revised: Sequence[Evaluation]) -> No
     console.print(_rows(evaluations, revised))
 
 
-def ratio_to_baseline(evaluations: Sequence[Evaluation]) -> float | None:
-    """The rms error of all of these as a ratio to the stored one; None: one was not measured."""
+def ratio_to_baseline(
+    evaluations: Sequence[Evaluation], rms_wh: Sequence[float] | None = None
+) -> float | None:
+    """The rms error of all of these, or what is given instead, as a ratio to the stored one; None:
+    one was not measured.
+    """
     before = [each.baseline_wh for each in evaluations]
     if not before or any(wh is None for wh in before):
         return None
-    return _together(each.score.rms for each in evaluations) / _together(wh or 0 for wh in before)
+    ours_wh = [each.score.rms for each in evaluations] if rms_wh is None else rms_wh
+    return _together(ours_wh) / _together(wh or 0 for wh in before)
 
 
 def _together(rms_errors: Iterable[float]) -> float:
