@@ -3,9 +3,10 @@ beforehand: a bound for whoever has to do without that.
 
 A hidden Markov model: power is at one of some levels, goes from one to another as often as it truly
 does in this very home, and moves the energy inside of the register's step. Each reading leaves what
-its register allows. Where a boundary was is the mean over all courses that later readings leave,
-those of the look-back. It is best in the mean square but for what it takes to be: that power has no
-memory beside its level, and that levels and energies are steps.
+its register allows. Where a boundary was is the mean over all courses that later readings leave.
+A slot's energy is from where it began to where it ended, as both look once its end's look-back is
+over. It is best in the mean square but for what it takes to be: that power has no memory beside its
+level, and that levels and energies are steps.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from tests.benchmarks.proof.combinations import Combination, scored_ends_s
 from tests.benchmarks.proof.homes import TICKS_PER_S, home
 from tests.benchmarks.proof.meters import LIFETIME_WH, Numbers
 from tests.benchmarks.proof.methods import LOOK_BACK_S
+from tests.benchmarks.proof.ours import SLOT_S
 from tests.benchmarks.proof.score import score
 
 LEVELS = 40
@@ -85,7 +87,7 @@ def informed_rms_wh(combination: Combination) -> float:
     begun = odds = habits.begun()
     # Boundaries, and the energy there times the odds of all that may have followed.
     waiting: list[tuple[float, Numbers]] = []
-    found: dict[float, float] = {}
+    slots_wh: dict[float, float] = {}
     last_wh = readings.register_wh[0]
     for at_s, register_wh in zip(readings.at_s[1:], readings.register_wh[1:], strict=True):
         moved_cells = round((register_wh - last_wh) / cell_wh)
@@ -94,11 +96,11 @@ def informed_rms_wh(combination: Combination) -> float:
         total = odds.sum()
         odds = odds / total
         waiting = [(end_s, habits.moved(wh, moved_cells) / total) for end_s, wh in waiting]
-        while waiting and at_s >= waiting[0][0] + LOOK_BACK_S:
-            end_s, wh = waiting.pop(0)
-            found[end_s] = float(wh.sum())
+        while len(waiting) > 1 and at_s >= waiting[1][0] + LOOK_BACK_S:
+            begin_s, begin_wh = waiting.pop(0)
+            slots_wh[begin_s] = float(waiting[0][1].sum() - begin_wh.sum())
         if at_s in ends_s:
             waiting.append((at_s, odds * (register_wh - LIFETIME_WH + middles_wh)))
-    known_s = np.array([end_s for end_s in ends_s if end_s in found])
-    found_wh = np.array([found[end_s] for end_s in known_s])
-    return score(np.diff(found_wh), np.diff(truth.energy_wh(known_s))).rms
+    begins_s = np.array(list(slots_wh))
+    true_wh = truth.energy_wh(begins_s + SLOT_S) - truth.energy_wh(begins_s)
+    return score(np.array(list(slots_wh.values())), true_wh).rms

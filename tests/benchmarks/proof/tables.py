@@ -26,7 +26,7 @@ ASKED = {
 }
 """The rms error that is aimed at, as a ratio to that before slots looked back."""
 
-NOT_REACHED = {"10 Wh, no power reading": 0.25, "100 Wh, no power reading": 0.40}
+NOT_REACHED = {"10 Wh, no power reading": 0.24, "100 Wh, no power reading": 0.36}
 """What is not reached, and the bound that is kept instead: of two loads that are switched within
 one step, no later step tells when. `informed` says what could be known of these homes at all.
 """
