@@ -19,14 +19,11 @@ is. `place` is a moment on that line.
 Energies are in Wh from where the series began, as floats; times in s; powers in W.
 """
 
-from math import sqrt
-from typing import NamedTuple
-
 import msgspec
 from msgspec.structs import replace
 
 from gateway.energy.delay_search import FINE_S, DelaySearch, searched
-from gateway.energy.pace import ENOUGH, KEPT, WANTED, Paced, Step, at_pace
+from gateway.energy.pace import KEPT, Paced, Step
 from gateway.energy.power_faults import (
     NWH_PER_WH,
     Crossing,
@@ -43,6 +40,7 @@ from gateway.energy.power_line import (
     HOURS_PER_S,
     Passed,
     Segment,
+    known_later,
     passed,
     power_at,
     rounded,
@@ -58,11 +56,6 @@ SLEW = 0.02
 RATING_SHARE = 1 / 40
 """How much the last step counts in the rating of power and pace."""
 
-EVEN_STEPS2 = 0.03
-"""So much worse is pace taken to be than it is rated, in square steps: power counts where both
-foretell as well as can be.
-"""
-
 PULSING_STEPS = 0.1
 """Where power is uncertain by more than this part of a step from one to the next, it is rated
 apart: what is good for calm hours may be blind for a hob's.
@@ -75,77 +68,12 @@ only now and then. Its standing still says nothing.
 
 MOST_LAZY = 6.0
 
-FOREIGN_WORSE = 2.0
-"""Power that does not foretell steps best is worse than its own variance says by this many times
-(tried on the grid, two seeds of each home, with 0.4 to 6).
-"""
-
-MOSTLY = 0.99
-"""With so much of a share power alone counts."""
-
-MOSTLY_POWER = 0.9
-"""With so much of a share power says what passed."""
-
 MOST_W = 3000.0
 MOST_PACES = 4.0
 MOST_POWERS = 2.0
 """From a boundary to the nearest reading no more passes than at so much power, and at so many times
 the pace between the readings, and the power that is shown. Chosen, not measured: a hob is switched
 on within it.
-"""
-
-PACE_STEPS2 = 0.0015
-"""No boundary is known by pace to less than this part of a step's square, as a variance (tried on
-the grid).
-"""
-
-LITTLE = 0.005
-"""When all that a boundary still has in common with the energy now is less than this part of its
-variance, there is nothing to wait for.
-"""
-
-ENOUGH_S = 300.0
-"""Where power says what passed, readings that come later than this say next to nothing more of a
-boundary (on the grid 1 % of the error, up to 13 minutes), and each costs time.
-"""
-
-WIDEST = 14.0
-"""A boundary somewhere between two registers, and nobody knows where, has the square of what lies
-between them by this as its variance: 95 of 100 slots between two such are within 0.8 of it.
-"""
-
-SURE_SD = 2.1
-"""So many standard deviations hold 95 %."""
-
-SURE_STEPS = 0.008
-SURE_WH = 0.08
-"""No boundary is known to less than the smaller one of this part of a step and this, as a standard
-deviation: what moves a register is never quite what power shows. Fine samples show nearly all of
-it (tried on the grid).
-"""
-
-SURE_PASSED_SD = 2.6
-"""The same of what passed by power alone: it errs seldom, and far (tried on the grid)."""
-
-LATE_WIDER = 1.3
-"""Where the register or power is late, a boundary is uncertain by so much more: not each reading is
-late by the same (tried on the grid with 1, 1.2 and 1.3).
-"""
-
-YOUNG_S = 8 * 3600.0
-YOUNG_WIDER = 1.8
-YOUNG_INTERVAL_S = 30.0
-LITTLE_WEIGHT = 1.0
-"""For so long after the first reading a delay may have had no occasion to show, as at night: a
-boundary is uncertain by so much more until there were some comparisons.
-"""
-
-MEAN_DELAY_SD_S = 0.3
-"""Power that fits its register best as a mean is hardly late (chosen, not measured)."""
-
-FINE_DELAY_SD = 2.5
-"""At fine samples a delay is known to so many intervals by one comparison, and by n of them to that
-over their root.
 """
 
 
@@ -201,29 +129,6 @@ class Milestone(msgspec.Struct, frozen=True, array_like=True):
     end_s: float
     power_w: float
     sums: Sums
-
-
-class Refined(NamedTuple):
-    """The energy at a boundary, as far as is known now."""
-
-    wh: float
-    variance: float
-    late_wh: float
-    """The standard deviation of what passes during the delay, of which nobody knows how long it is.
-    At all boundaries it is off the same way.
-    """
-    is_known: bool
-    """Whether later readings will hardly say more."""
-
-    @property
-    def uncertainty_wh(self) -> float:
-        """What holds the truth in 95 of 100 cases."""
-        return float(SURE_SD * self.variance**0.5)
-
-    @property
-    def late_uncertainty_wh(self) -> float:
-        """The same of what is late."""
-        return SURE_SD * self.late_wh
 
 
 class Estimate(msgspec.Struct, frozen=True, array_like=True):
@@ -521,11 +426,14 @@ def _passing(estimate: Estimate, ahead: tuple[float, float]) -> Past:
     is_shown = estimate.seen_s == end_s and estimate.faults.delay.now_s >= 0
     is_shown = is_shown and estimate.laziness <= LAZY
     low_wh, high_wh = estimate.register
+    less, apart = 0.0, 0.0
+    if not (estimate.faults.mean.is_mean or estimate.faults.delay.now_s):
+        less, apart = known_later(estimate.segments, estimate.place)
     return Past(
         end_s,
         track.wh,
-        track.variance,
-        track.variance,
+        track.variance - less,
+        track.variance - apart,
         estimate.place,
         low_wh,
         high_wh if is_shown else None,
@@ -575,14 +483,17 @@ def _looked_at(estimate: Estimate, sight: Sight, refreshed_s: float) -> Estimate
         since_wh = (estimate.sums.corrected_nwh - estimate.seen_nwh) / NWH_PER_WH
         looked = _stepped(looked, sight, since_wh)
         first = looked.last if estimate.last is None else None
-    return _held(looked, Seen(sight.low_wh, sight.high_wh), sight.at_s, first)
+    return _held(looked, Seen(sight.low_wh, sight.high_wh), sight.at_s, first, estimate.last)
 
 
-def _held(estimate: Estimate, seen: Seen, at_s: float, first: Crossing | None) -> Estimate:
+def _held(
+    estimate: Estimate, seen: Seen, at_s: float, first: Crossing | None, last: Crossing | None
+) -> Estimate:
     """The track inside of the register's step, and the boundaries as they look from there. The
-    first step of all says where the energy is: nothing was known of that before.
+    `first` step of all says where the energy is: nothing was known of that before. `last` is the
+    step before this reading.
     """
-    added = surprise(estimate.track, seen.low_wh, seen.high_wh)
+    added = surprise(estimate.track, seen.low_wh, seen.high_wh) if first is None else 0.0
     before = Track(estimate.track.wh, estimate.track.variance + added)
     after = within(before, seen.low_wh, seen.high_wh)
     if first is not None and first.variance < after.variance:
@@ -590,11 +501,10 @@ def _held(estimate: Estimate, seen: Seen, at_s: float, first: Crossing | None) -
     past = estimate.past
     if past:
         early_s = max(0.0, -estimate.faults.delay.now_s)
-        since, whole = estimate.seen_place, estimate.place - estimate.seen_place
         is_telling = estimate.laziness <= LAZY
         revised = []
         for each in past:
-            part = max(each.place - since, 0.0) / whole if each.place and whole > 0 else 0.0
+            part = _part_before(estimate, each, seen, last) if added else 0.0
             new = looked_back(each, before, after, added, part)
             if new.high_wh is None and is_telling and at_s >= each.end_s + early_s:
                 new = _between(new, estimate, seen, at_s - early_s)
@@ -607,6 +517,22 @@ def _held(estimate: Estimate, seen: Seen, at_s: float, first: Crossing | None) -
         register=(seen.low_wh, seen.high_wh),
         seen_place=estimate.place,
     )
+
+
+def _part_before(estimate: Estimate, past: Past, seen: Seen, last: Crossing | None) -> float:
+    """How much of what power is found to be off by was before a boundary, of all since the last
+    step of the register. What it showed too much was where it showed something; what it missed was
+    at any time.
+    """
+    begin = last.at_s if last is not None else estimate.steps[0].at_s
+    if past.end_s <= begin:
+        return 0.0
+    if last is not None and seen.high_wh < estimate.track.wh:
+        for each in estimate.milestones:
+            if each.end_s == past.end_s:
+                nwh = max(each.sums.nwh - last.sums.nwh, 0)
+                return nwh / max(estimate.sums.nwh - last.sums.nwh, nwh, 1)
+    return min((past.end_s - begin) / max(estimate.seen_s - begin, 1e-3), 1.0)
 
 
 def _between(past: Past, estimate: Estimate, seen: Seen, at_s: float) -> Past:
@@ -640,25 +566,27 @@ def _stepped(estimate: Estimate, sight: Sight, since_wh: float) -> Estimate:
         by_wh = since_wh if estimate.power_w is not None else by_pace_wh
         wide_wh = min(max(by_wh, 0.02 * step_wh), step_wh)
     power_w = power_at(estimate.segments, estimate.place, estimate.power_w or 0.0)
-    # Steps that overlap, as those of a coarse float do, leave that much open.
-    wide_wh = max(wide_wh, step_wh - moved_wh)
+    # Steps that overlap, as those of a coarse float do, leave open where one begins.
+    overlap_wh = max(step_wh - moved_wh, 0.0)
     sums = estimate.sums
     if sums.slope_nwh != sight.slope_nwh or sums.stair_nwh != sight.stair_nwh:
         sums = replace(sums, slope_nwh=sight.slope_nwh, stair_nwh=sight.stair_nwh)
-    crossing = crossing_at(sight.at_s, sight.low_wh, wide_wh, power_w, sums)
+    crossing = crossing_at(sight.at_s, sight.low_wh, wide_wh, power_w, sums, overlap_wh)
     step = _step(estimate, sight, moved_wh, is_lazy=is_lazy)
     steps = (*estimate.steps[1 - KEPT :], step)
-    paced = estimate.paced
-    if paced:
-        paced = tuple([each.and_then(step, steps) for each in paced])
-
     faults = estimate.faults
     if estimate.power_w is not None:
         if faults.candidate is None and is_steady(sight.wobble_w2, power_w):
             faults = replace(faults, candidate=crossing)
         faults = crossed(faults, crossing, step_wh)
-    new = replace(estimate, laziness=laziness, steps=steps, paced=paced, faults=faults)
-    return _rated(new, crossing, step_wh, elapsed_s)
+    new = replace(estimate, laziness=laziness, steps=steps, faults=faults)
+    new = _rated(new, crossing, step_wh, elapsed_s)
+    if not estimate.paced:
+        return new
+    register = sight.low_wh, sight.high_wh
+    pulses = is_pulsing(new)
+    paced = [each.and_then(step, steps, register, pulses=pulses) for each in estimate.paced]
+    return replace(new, paced=tuple(paced))
 
 
 def _laziness(
@@ -753,128 +681,9 @@ def _rated(estimate: Estimate, crossing: Crossing, step_wh: float, elapsed_s: fl
     )
 
 
-# --- what it says ---------------------------------------------------------------------------------
-
-
-def at_boundary(estimate: Estimate, end_s: float) -> Refined | None:
-    """The energy at a boundary that has passed and is kept; None: it is not, or the track has not
-    reached it yet.
-    """
-    for past in estimate.past:
-        if past.end_s == end_s:
-            break
-    else:
-        return None
-    for paced in estimate.paced:
-        if paced.end_s == end_s:
-            break
-    else:
-        return None
-
-    register_high_wh = estimate.register[1]
-    step_wh = register_high_wh - estimate.register[0]
-    low_wh, high_wh = past.low_wh, past.high_wh
-    if high_wh is None:
-        high_wh = register_high_wh
-    pulses = estimate.pulses and estimate.laziness <= LAZY
-    even = at_pace(paced, estimate.steps, estimate.register, estimate.at_s, pulses=pulses)
-    even_wh = _inside(even.wh, low_wh, high_wh)
-    even_variance = even.variance + PACE_STEPS2 * step_wh * step_wh
-    power_wh = _inside(past.wh, low_wh, high_wh)
-    power_variance = past.variance * _scatter(estimate)
-
-    share = _power_share(estimate, step_wh)
-    if 0 < share < 1:
-        # What is known worse here counts for less.
-        by_power = share * even_variance
-        by_pace = (1 - share) * power_variance * FOREIGN_WORSE
-        share = by_power / (by_power + by_pace)
-    apart_wh = power_wh - even_wh
-    variance = share * power_variance + (1 - share) * even_variance
-    variance += share * (1 - share) * apart_wh * apart_wh
-    if estimate.search is None:
-        variance += min(SURE_STEPS * step_wh, SURE_WH) ** 2
-    if estimate.laziness > LAZY or estimate.faults.delay.aim_s:
-        variance *= LATE_WIDER**2
-    elif _is_young(estimate, end_s):
-        variance *= YOUNG_WIDER**2
-    late_wh = share**0.5 * _delay_sd_s(estimate) * past.power_w * HOURS_PER_S
-    if past.high_wh is not None:
-        widest = (high_wh - low_wh) ** 2 / WIDEST
-        variance = min(variance, widest)
-        late_wh = min(late_wh, (widest - variance) ** 0.5)
-    wh = _inside(share * power_wh + (1 - share) * even_wh, low_wh, high_wh)
-    to_come = share * past.covariance * past.covariance / estimate.track.variance
-    wanted = ENOUGH if estimate.power_w is None else WANTED
-    has_steps = share > MOSTLY or paced.has(wanted)
-    total = variance + late_wh * late_wh
-    is_told = (has_steps and to_come < LITTLE * total) or (
-        share > MOSTLY_POWER and estimate.at_s > end_s + ENOUGH_S
-    )
-    is_known = past.high_wh is not None and is_told
-    return Refined(wh, variance, late_wh, is_known)
-
-
-def _inside(wh: float, low_wh: float, high_wh: float) -> float:
-    if low_wh <= wh <= high_wh:
-        return wh
-    return min(max(wh, low_wh), high_wh)
-
-
-def passed_uncertainty_wh(
-    estimate: Estimate, before: Milestone, end: Refined, end_s: float, booked_wh: float
-) -> float | None:
-    """By how much the energy between two boundaries, of which so much is booked, may be off, as
-    far as power tells; None: power does not, or the later one is not kept.
-
-    The ends of a slot inside of one step of a coarse register are uncertain by a part of that step,
-    and both the same way. What passed between them is not.
-    """
-    step_wh = estimate.register[1] - estimate.register[0]
-    if estimate.laziness > LAZY or _power_share(estimate, step_wh) < MOSTLY_POWER:
-        return None
-    after = estimate.milestones[-1]
-    if after.end_s != end_s:
-        after = estimate.milestones[0]
-        if after.end_s != end_s:
-            return None
-    wh = (after.sums.nwh - before.sums.nwh) / NWH_PER_WH
-    corrected_wh = (after.sums.corrected_nwh - before.sums.corrected_nwh) / NWH_PER_WH
-    idle_s = after.sums.idle_s - before.sums.idle_s
-    causes = (wh, (end_s - before.end_s - idle_s) * HOURS_PER_S, idle_s * HOURS_PER_S)
-    variance = (after.sums.variance - before.sums.variance) * _scatter(estimate)
-    variance += (booked_wh - corrected_wh) ** 2
-    change_wh = (after.power_w - before.power_w) * HOURS_PER_S
-    late_wh = _delay_sd_s(estimate) * change_wh
-    faults = estimate.faults.correction.variance(causes) + late_wh * late_wh
-    # Had they moved it by more than the register leaves open, what is booked would not fit power.
-    variance += min(faults, 2 * end.variance)
-    return float(SURE_PASSED_SD * variance**0.5)
-
-
-def _is_young(estimate: Estimate, end_s: float) -> bool:
-    """Whether a delay that would matter had no occasion to show yet. At fine samples that has its
-    own search, and between coarse ones more is unknown than it could hide.
-    """
-    if estimate.power_w is None or estimate.search is not None:
-        return False
-    if estimate.interval_s > YOUNG_INTERVAL_S:
-        return False
-    return end_s < YOUNG_S and estimate.faults.delay.weight < LITTLE_WEIGHT
-
-
-def _scatter(estimate: Estimate) -> float:
-    return _inside(estimate.scatter, 1.0, 4.0)
-
-
-def _delay_sd_s(estimate: Estimate) -> float:
-    """By how much the delay may be another than is applied."""
-    search = estimate.search
-    if search is None and estimate.faults.mean.is_mean:
-        return MEAN_DELAY_SD_S
-    if search is None:
-        return sqrt(estimate.faults.delay.variance_s2)
-    return search.apart_s * min(FINE_DELAY_SD / sqrt(search.count + 1), 1.0)
+def is_pulsing(estimate: Estimate) -> bool:
+    """Whether power is known to go on and off within less than a sample."""
+    return estimate.pulses and estimate.laziness <= LAZY
 
 
 def forgotten(estimate: Estimate, before_s: float) -> Estimate:
@@ -885,19 +694,3 @@ def forgotten(estimate: Estimate, before_s: float) -> Estimate:
         paced=tuple(each for each in estimate.paced if each.end_s >= before_s),
         ahead=tuple(each for each in estimate.ahead if each[1] >= before_s),
     )
-
-
-def _rating(estimate: Estimate) -> Rating | None:
-    return estimate.ratings[estimate.pulses] or estimate.ratings[not estimate.pulses]
-
-
-def _power_share(estimate: Estimate, step_wh: float) -> float:
-    """What power counts for, from 0 to 1; pace counts for the rest."""
-    if estimate.power_w is None:
-        return 0.0
-    rating = _rating(estimate)
-    if rating is None:
-        return 1.0
-    power = max(rating.power, 0.0) + 1e-9
-    pace = max(rating.pace, 0.0) + EVEN_STEPS2 * step_wh * step_wh
-    return pace / (power + pace)

@@ -368,10 +368,10 @@ def _integrated(before: DirectionState, reading: Reading, entries: Entries) -> c
 
 
 def _with_refinement(after: DirectionState, before: DirectionState) -> DirectionState:
-    """The state with what is known of boundaries; of one that is for good nothing is kept."""
+    """The state with what is known of boundaries, from where the slot that is open begins."""
     refinement = before.refinement
     if refinement is not None and before.passed and not after.passed:
-        refinement = without_before(refinement, after.slot.start_ms - after.shift_ms + ABOUT_MS)
+        refinement = without_before(refinement, after.slot.start_ms - after.shift_ms - ABOUT_MS)
     return replace(after, refinement=refinement)
 
 
@@ -404,9 +404,11 @@ def _refined(
     ends_ms: tuple[int, ...] = ()
     if first_ms <= at_ms:
         ends_ms = tuple(end_ms - shift_ms for end_ms in range(first_ms, at_ms + 1, slot_ms))
-    # The end of the slot that is open, and where that one is looked back at, of the one before.
-    about_ms = -ABOUT_MS if before.passed else ABOUT_MS
-    wanted_ms = before.slot.start_ms - shift_ms + about_ms
+    # Where the slot that is open begins; and where the one that is looked back at does, until that
+    # is known for good.
+    one = before.passed
+    begun = before.slot if one is None or one.boundary.began else one.slot
+    wanted_ms = begun.start_ms - shift_ms - ABOUT_MS
     return followed(old, counter, register, ends_ms, is_believed=is_believed, wanted_ms=wanted_ms)
 
 

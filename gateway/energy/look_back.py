@@ -49,7 +49,7 @@ def pass_boundary(slot: OpenSlot, end: Edge, interval: Interval, entries: Entrie
         one,
         slot=replace(slot, missed_from_ms=0),
         said_uwh=said.counter_uwh,
-        said_uncertainty_uwh=said.uncertainty_uwh,
+        said_uncertainty_uwh=boundary.uncertainty_uwh,
     )
 
 
@@ -108,11 +108,17 @@ def refined(
         return boundary
     if refinement is None or counter.beginning is not None or has_gap:
         return replace(boundary, is_known=True)
-    found = at(refinement, boundary.at_ms, slot.from_ms - shift_ms, slot.begin_uwh)
+    if refinement.estimate.idle > 1:
+        # Nothing has passed since it was looked at: there is no news of it.
+        return boundary
+    has_all = not (slot.uncovered_ms or slot.register_only)
+    begin_ms = slot.from_ms - shift_ms
+    found = at(
+        refinement, boundary.at_ms, begin_ms, slot.begin_uwh, boundary.began, has_all=has_all
+    )
     if found is None:
         # It may come to be known: where power is late, a boundary is reached late.
         return replace(boundary, is_known=False)
-    has_all = not (slot.uncovered_ms or slot.register_only)
     return Boundary(
         boundary.at_ms,
         found.counter_uwh,
@@ -120,7 +126,9 @@ def refined(
         round(found.uncertainty_uwh / WIDTH),
         found.is_known,
         round(found.late_uwh / WIDTH),
-        found.passed_uwh if has_all else None,
+        found.passed_uwh,
+        found.off_uwh,
+        found.began,
     )
 
 

@@ -73,7 +73,7 @@ PARTS = 4
 
 STRAY_EVEN = 0.12
 STRAY_CHANGED = 0.08
-STRAY_UNSEEN = 0.12
+STRAY_UNSEEN = 0.2
 STRAY_MANY = 0.25
 """What passed inside of a step is off by so much of it, as a standard deviation: as if its pace was
 even; as if it changed; where the step after it is not seen yet; and of several steps at once, as
@@ -93,31 +93,44 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
     """It was so much earlier or later, at most; 0: it is no step, but the first reading."""
 
 
-class Paced(msgspec.Struct, frozen=True, array_like=True):
-    """The steps around a boundary, in order."""
-
-    end_s: float
-    steps: tuple[Step, ...] = ()
-    """Empty: none has come since."""
-
-    def and_then(self, step: Step, steps: tuple[Step, ...]) -> "Paced":
-        """One more step; `steps` are the last ones, that one included."""
-        if not self.steps:
-            return Paced(self.end_s, steps) if step.at_s > self.end_s else self
-        if self.has(WANTED):
-            return self
-        return Paced(self.end_s, (*self.steps, step))
-
-    def has(self, many: int) -> bool:
-        """Whether so many steps after the boundary have been seen."""
-        return len(self.steps) >= many and self.steps[-many].at_s > self.end_s
-
-
-class AtPace(msgspec.Struct, frozen=True):
+class AtPace(msgspec.Struct, frozen=True, array_like=True):
     """What the steps say of a boundary."""
 
     wh: float
     variance: float
+
+
+class Paced(msgspec.Struct, frozen=True, array_like=True):
+    """The steps around a boundary, in order, until enough of them have come."""
+
+    end_s: float
+    steps: tuple[Step, ...] = ()
+    """Empty: none has come since; or enough have."""
+    found: AtPace | None = None
+    """What they said, once enough had come."""
+
+    def and_then(
+        self, step: Step, steps: tuple[Step, ...], register: tuple[float, float], *, pulses: bool
+    ) -> "Paced":
+        """One more step; `steps` are the last ones, that one included. The others are as for
+        `at_pace`.
+        """
+        if self.found is not None:
+            return self
+        if self.steps:
+            steps = (*self.steps, step)
+        elif step.at_s <= self.end_s:
+            return self
+        new = Paced(self.end_s, steps)
+        if not new.has(WANTED):
+            return new
+        return Paced(self.end_s, (), at_pace(new, steps, register, step.at_s, pulses=pulses))
+
+    def has(self, many: int) -> bool:
+        """Whether so many steps after the boundary have been seen: `WANTED` or fewer."""
+        if self.found is not None:
+            return True
+        return len(self.steps) >= many and self.steps[-many].at_s > self.end_s
 
 
 class _Course(NamedTuple):
@@ -143,6 +156,8 @@ def at_pace(
     and `seen_s` is when that was seen. `pulses` says that power is known to go on and off within
     less than a sample: then several steps at once lie on no line, though they look so.
     """
+    if paced.found is not None:
+        return paced.found
     known = paced.steps or steps
     n = len(known) - 1
     while n > 0 and known[n].at_s > paced.end_s:

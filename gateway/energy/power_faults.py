@@ -16,7 +16,7 @@ explains it as well as the mean does.
 Powers are in W, energies in Wh, times in s.
 """
 
-from math import copysign, sqrt
+from math import copysign, exp, sqrt
 
 import msgspec
 from msgspec.structs import replace
@@ -71,8 +71,11 @@ believed by less than the second.
 CHANCE_SHARE = 0.025
 """How much the last comparison counts for that."""
 
-DELAY_SD_S = 1.0
-"""Before anything is known a delay is none, give or take so much."""
+LATE_S = 2.0
+"""A power that is late is so by this, give or take as much: a standard deviation."""
+
+PUNCTUAL = 10.0
+"""So many meters are not late for one that is."""
 
 LEAST_SCATTER = 0.25
 """Comparisons are not taken to be better than this part of the variance that is foretold."""
@@ -190,10 +193,17 @@ class Delay(msgspec.Struct, frozen=True, array_like=True):
     @property
     def variance_s2(self) -> float:
         """What is not known of it, in s²."""
-        # Anything from none to twice what was told is as likely.
-        prior_s2 = self.told_s**2 / 3 or DELAY_SD_S**2
         scatter = max(self.scatter, LEAST_SCATTER)
-        return 1 / (self.weight / scatter + 1 / prior_s2)
+        if self.told_s:
+            # Anything from none to twice what was told is as likely.
+            return 1 / (self.weight / scatter + 3 / self.told_s**2)
+        left_s2 = 1 / (self.weight / scatter + 1 / LATE_S**2)
+        if self.aim_s:
+            return left_s2
+        # Most meters are not late at all. How likely is it, by what was compared, that this one is?
+        looks_s = self.along / scatter * left_s2
+        punctual = PUNCTUAL * LATE_S / sqrt(left_s2) * exp(-looks_s * looks_s / (2 * left_s2))
+        return (left_s2 + looks_s * looks_s) / (1 + punctual)
 
 
 class Mean(msgspec.Struct, frozen=True, array_like=True):
@@ -223,14 +233,16 @@ class Faults(msgspec.Struct, frozen=True, array_like=True):
     """A later one, if power stays."""
 
 
-def crossing_at(at_s: float, low_wh: float, wide_wh: float, power_w: float, sums: Sums) -> Crossing:
-    """A step of the register: the energy is up to so much above `low_wh`. To the µWh, so that it
-    takes little room where it is stored.
+def crossing_at(
+    at_s: float, low_wh: float, wide_wh: float, power_w: float, sums: Sums, overlap_wh: float = 0.0
+) -> Crossing:
+    """A step of the register: the energy is up to `wide_wh` above where the step began, which is up
+    to `overlap_wh` above `low_wh`. To the µWh, so that it takes little room where it is stored.
     """
     return Crossing(
         at_s,
-        rounded(low_wh + wide_wh / 2, 1e6),
-        rounded(wide_wh * wide_wh / 12, 1e9),
+        rounded(low_wh + (overlap_wh + wide_wh) / 2, 1e6),
+        rounded((overlap_wh * overlap_wh + wide_wh * wide_wh) / 12, 1e9),
         rounded(power_w, 1e3),
         sums,
     )

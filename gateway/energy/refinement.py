@@ -10,17 +10,22 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from gateway.energy.boundary import (
+    Known,
+    at_boundary,
+    between_uncertainty_wh,
+    passed_uncertainty_wh,
+)
+from gateway.energy.carried import end_of
 from gateway.energy.counter import UWH_PER_WH, Counter
 from gateway.energy.estimate import (
     Estimate,
     Milestone,
     Seen,
     advanced,
-    at_boundary,
     begun,
     begun_again,
     forgotten,
-    passed_uncertainty_wh,
 )
 from gateway.energy.register import Rules
 from gateway.energy.track import Past
@@ -50,17 +55,23 @@ class Refinement(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Refined(msgspec.Struct, frozen=True):
-    """Where the counter stood at a boundary."""
+    """Where the counter is to stand at a boundary."""
 
     counter_uwh: int
     uncertainty_uwh: int
-    """Holds the truth in 95 of 100 cases, either way, but for what is late."""
+    """By how much what the truth is taken to be may be off, either way, in 95 of 100 cases; but for
+    what is late.
+    """
     late_uwh: int
     """The same of what passes during a delay that is not known: off the same way everywhere."""
     passed_uwh: int | None
-    """The same of what passed since the slot began, as far as power tells; None: it does not."""
+    """The same of what passed since the slot began; None: only its ends tell."""
     is_known: bool
     """Whether later readings will hardly say more."""
+    off_uwh: int
+    """By how much the counter stands above what the truth is taken to be (`carried`)."""
+    began: Known | None
+    """What is known of where the slot began; None: later readings may say more of it."""
 
 
 def begun_at(counter: Counter, register: Rules) -> Refinement:
@@ -122,9 +133,18 @@ def without_before(refinement: Refinement, wanted_ms: int) -> Refinement:
     return replace(refinement, estimate=forgotten(refinement.estimate, before_s))
 
 
-def at(refinement: Refinement, end_ms: int, begin_ms: int, begin_uwh: int) -> Refined | None:
+def at(
+    refinement: Refinement,
+    end_ms: int,
+    begin_ms: int,
+    begin_uwh: int,
+    began: Known | None,
+    *,
+    has_all: bool,
+) -> Refined | None:
     """The boundary at about this steady time, at which a slot ends that began at another one with
-    the counter there; None: it is not known.
+    the counter there; None: it is not known. `began` is what is known for good of the beginning.
+    `has_all` says that power was read all the time in between.
 
     About, because steady time is not quite as long as UTC: the clock is corrected all the time.
     """
@@ -135,18 +155,33 @@ def at(refinement: Refinement, end_ms: int, begin_ms: int, begin_uwh: int) -> Re
     found = at_boundary(estimate, past.end_s)
     if found is None:
         return None
-    counter_uwh = refinement.origin_uwh + round(found.wh * UWH_PER_WH)
-    begin = _kept(estimate.milestones, (begin_ms - origin_ms) / 1000)
-    passed_wh = None
-    if begin is not None:
-        booked_wh = (counter_uwh - begin_uwh) / UWH_PER_WH
-        passed_wh = passed_uncertainty_wh(estimate, begin, found, past.end_s, booked_wh)
+
+    begin_s = (begin_ms - origin_ms) / 1000
+    begin_wh = (begin_uwh - refinement.origin_uwh) / UWH_PER_WH
+    if began is None:
+        before = _kept(estimate.past, begin_s)
+        if before is not None and before is not past:
+            began = at_boundary(estimate, before.end_s)
+    end_wh, off_wh, passed_wh = found.wh, 0.0, None
+    if began is not None:
+        high_wh = estimate.register[1] if past.high_wh is None else past.high_wh
+        end = end_of(begin_wh, began.wh, found.wh, (past.low_wh, high_wh))
+        end_wh, off_wh = end.wh, end.off_wh
+        passed_wh = between_uncertainty_wh(began, found, end.repaid_wh)
+    milestone = _kept(estimate.milestones, begin_s) if has_all else None
+    if milestone is not None:
+        booked_wh = end_wh - begin_wh
+        by_power_wh = passed_uncertainty_wh(estimate, milestone, found, past.end_s, booked_wh)
+        if passed_wh is None or (by_power_wh is not None and by_power_wh < passed_wh):
+            passed_wh = by_power_wh
     return Refined(
-        counter_uwh,
+        refinement.origin_uwh + round(end_wh * UWH_PER_WH),
         round(found.uncertainty_wh * UWH_PER_WH),
         round(found.late_uncertainty_wh * UWH_PER_WH),
         None if passed_wh is None else round(passed_wh * UWH_PER_WH),
         found.is_known,
+        round(off_wh * UWH_PER_WH),
+        began if began is not None and began.is_settled else None,
     )
 
 

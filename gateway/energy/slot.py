@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Set
 from fractions import Fraction
+from math import hypot
 from typing import Literal
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.energy.assets import Direction
+from gateway.energy.boundary import Known
 from gateway.energy.counter import Counter
 from gateway.energy.refinement import Refinement
 from gateway.energy.register import Rules
@@ -208,9 +210,7 @@ class Edge(msgspec.Struct, frozen=True):
     late_uwh: int = 0
     """The same of what passes during a delay that nobody knows: off the same way at every edge."""
     passed_uwh: int | None = None
-    """By how much what passed since the slot began may be off, as far as power tells. None: power
-    does not.
-    """
+    """By how much what passed since the slot began may be off. None: only its ends tell."""
 
 
 class OpenSlot(msgspec.Struct, frozen=True):
@@ -275,11 +275,18 @@ class Boundary(msgspec.Struct, frozen=True):
     """In steady time."""
     counter_uwh: int
     uncertainty_uwh: int
+    """Of what the truth is taken to be."""
     is_known: bool = False
     """Whether no later reading says more."""
     late_uwh: int = 0
     passed_uwh: int | None = None
     """Of an `Edge`."""
+    off_uwh: int = 0
+    """By how much the counter stands above what the truth is taken to be, as an uncertainty is not:
+    what is off is made good in the slots after it.
+    """
+    began: Known | None = None
+    """Where the slot that ends there began, if that is known for good."""
 
 
 class Passed(msgspec.Struct, frozen=True, kw_only=True):
@@ -304,7 +311,7 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
             self.end_ms,
             end_uwh,
             self.register_uwh,
-            boundary.uncertainty_uwh,
+            round(hypot(boundary.uncertainty_uwh, boundary.off_uwh)),
             boundary.late_uwh,
             boundary.passed_uwh,
         )

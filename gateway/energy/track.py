@@ -31,6 +31,9 @@ Without it a hob's pulses that power did not see are taken for a sure thing; wit
 own steps are forgotten (tried on the grid with 0, 0.25 and 1).
 """
 
+UNRELATED = 0.01
+"""With a correlation that is less than this a boundary learns nothing any more."""
+
 _SQRT2 = sqrt(2)
 _SQRT2PI = sqrt(2 * pi)
 
@@ -102,6 +105,10 @@ def looked_back(past: Past, before: Track, after: Track, added: float, part: flo
     """The boundary after a reading turned one track into the other. `added` is the variance that it
     was surprised by; so much of it passed before the boundary, as a part of one.
     """
+    if not (past.place or added):
+        apart = past.covariance * past.covariance
+        if apart <= UNRELATED**2 * past.variance * before.variance:
+            return past
     variance = past.variance + added * part
     covariance = past.covariance + added * part
     weight = covariance / before.variance

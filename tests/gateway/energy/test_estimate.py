@@ -4,19 +4,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.energy.estimate import (
-    LAZY,
-    Estimate,
-    Refined,
-    Seen,
-    advanced,
-    at_boundary,
-    begun,
-    forgotten,
-)
+from gateway.energy.boundary import Known, at_boundary
+from gateway.energy.estimate import LAZY, Estimate, Seen, advanced, begun, forgotten
 
 MOST_JSON = 2000
 """Bytes of one direction in a stored state: there are two in a meter, and 4 kB for both."""
@@ -92,7 +85,7 @@ def test_a_boundary_lies_between_the_registers_beside_it(
 
 @given(many, steps, st.integers(0, 149))
 def test_a_restart_changes_nothing(passing: list[Sample], step_wh: float, at: int) -> None:
-    def said(stop: int) -> list[tuple[Estimate, list[Refined | None]]]:
+    def said(stop: int) -> list[tuple[Estimate, list[Known | None]]]:
         all_of_it = []
         estimate: Estimate | None = None
         at_s, energy_wh = 0.0, step_wh / 3
@@ -199,3 +192,22 @@ def test_the_first_step_says_where_the_energy_is() -> None:
     assert estimate.register == (1000, 2000)
     assert abs(estimate.track.wh - 1000) <= 10
     assert estimate.track.variance < 40
+
+
+def test_what_power_missed_since_the_step_before_is_not_what_passed_last() -> None:
+    """Twice as much is shown as flows, from one step of 100 Wh to the next. A boundary between them
+    moves by its part of what was shown too much, and not only the energy now does.
+    """
+    at_s, energy_wh = 0.0, 0.0
+    estimate = begun(0.0, register(0.0, 100), 240.0)
+    while energy_wh < 500:
+        at_s, energy_wh = at_s + 10, energy_wh + 240 / 360
+        estimate = advanced(estimate, at_s, 240.0, register(energy_wh, 100))
+    end_s = at_s + 900
+    while energy_wh < 600:
+        at_s, energy_wh = at_s + 10, energy_wh + 120 / 360
+        ends_s = (at_s,) if at_s == end_s else ()
+        estimate = advanced(estimate, at_s, 240.0, register(energy_wh, 100), ends_s)
+        if ends_s:
+            assert estimate.past[0].wh == pytest.approx(560, abs=2)
+    assert estimate.past[0].wh == pytest.approx(530, abs=15)

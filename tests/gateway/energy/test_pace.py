@@ -157,3 +157,21 @@ def test_while_no_step_comes_it_stays_inside_of_the_register(
     each = found(steps, last.at_s + part * waited_s, last.at_s + waited_s)
     assert last.wh <= each.wh <= last.wh + STEP_WH + 1e-9
     assert 0 <= each.variance <= STEP_WH**2
+
+
+@given(st.lists(st.floats(10, 400), min_size=12, max_size=12), st.integers(2, 7))
+def test_once_enough_steps_have_come_what_they_say_is_kept_and_they_are_not(
+    apart_s: list[float], nth: int
+) -> None:
+    steps = stepped(*apart_s)
+    end_s = (steps[nth].at_s + steps[nth + 1].at_s) / 2
+    paced = Paced(end_s)
+    for n, step in enumerate(steps):
+        before = steps[max(0, n + 1 - KEPT) : n + 1]
+        register = (step.wh, step.wh + STEP_WH)
+        paced = paced.and_then(step, before, register, pulses=False)
+        assert paced.has(WANTED) == (n >= nth + WANTED)
+    whole = Paced(end_s, steps[max(0, nth + 2 - KEPT) : nth + 1 + WANTED])
+    at_last = at_pace(whole, (), register, steps[-1].at_s, pulses=False)
+    assert (paced.steps, paced.found) == ((), at_last)
+    assert at_pace(paced, steps, register, 1e6, pulses=True) == at_last

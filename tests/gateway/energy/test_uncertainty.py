@@ -1,6 +1,7 @@
 """By how much the energy of a slot may be off."""
 
 from itertools import accumulate
+from math import pi, sin
 
 import msgspec
 import pytest
@@ -62,6 +63,23 @@ def test_a_slot_inside_of_a_coarse_step_is_as_certain_as_its_power() -> None:
     assert all(
         abs((slot.energy_uwh or 0) - 502.5 * WH) < (slot.uncertainty_uwh or 0) for slot in last
     )
+
+
+def test_in_the_night_a_register_that_stands_still_is_surer_with_each_hour() -> None:
+    """Panels on 1 Wh, from 7 to 18 o'clock. What may flow unseen would move the register."""
+    samples, energy_wh = [], 1000.3
+    for n in range(2 * 8640):
+        hour = n / 360 % 24
+        power_w = round(3000 * max(sin((hour - 7) / 11 * pi), 0)) if 7 <= hour < 18 else 0
+        energy_wh += power_w / 360
+        samples.append(sample(10 * n, None, -power_w, export_wh=energy_wh // 1))
+    _, slots, _ = fold(samples, replace(meter(1), look_back_ms=300_000))
+    sold = {slot.start_s: slot for slot in slots if slot.direction == "export"}
+    day_s = samples[0].utc_ms // 1000 + 86_400
+    evening, night = (sold[day_s + hour * 3600].uncertainty_uwh for hour in (19, 23))
+    assert evening is not None and night is not None
+    assert night < evening < 0.25 * WH
+    assert night < 0.09 * WH
 
 
 def test_both_limits_must_be_passed_before_a_slot_is_no_longer_measured() -> None:
