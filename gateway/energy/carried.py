@@ -12,10 +12,9 @@ Energies are in Wh.
 from typing import NamedTuple
 
 REPAID = 0.2
-"""So much of what is off is made good in one slot.
-
-Of what more is left over, less and less lands in the next slot, and the counter comes to lie
-further off (tried on the grid, three seeds of each home, with 0 to 0.3).
+"""So much of what is off is made good in one slot. With less of it a slot is nearer to what passed
+in it, until the counter comes to the edge of the register's step, and all of it is made good at
+once (tried on the grid, three seeds of each home, with 0 to 0.3).
 """
 
 MOST_OF_ENERGY = 0.1

@@ -234,7 +234,7 @@ class Faults(msgspec.Struct, frozen=True, array_like=True):
 
 
 def crossing_at(
-    at_s: float, low_wh: float, wide_wh: float, power_w: float, sums: Sums, overlap_wh: float = 0.0
+    at_s: float, low_wh: float, wide_wh: float, power_w: float, sums: Sums, overlap_wh: float
 ) -> Crossing:
     """A step of the register: the energy is up to `wide_wh` above where the step began, which is up
     to `overlap_wh` above `low_wh`. To the µWh, so that it takes little room where it is stored.

@@ -194,20 +194,26 @@ def test_the_first_step_says_where_the_energy_is() -> None:
     assert estimate.track.variance < 40
 
 
-def test_what_power_missed_since_the_step_before_is_not_what_passed_last() -> None:
-    """Twice as much is shown as flows, from one step of 100 Wh to the next. A boundary between them
-    moves by its part of what was shown too much, and not only the energy now does.
+@pytest.mark.parametrize(
+    ("flowing_w", "after_s", "by_power_wh", "lies_wh"),
+    [(120.0, 900, 560.0, 530.0), (480.0, 560, 537.3, 574.7)],
+)
+def test_what_power_is_off_by_since_the_step_before_is_not_all_of_what_passed_last(
+    flowing_w: float, after_s: int, by_power_wh: float, lies_wh: float
+) -> None:
+    """From one step of 100 Wh to the next twice as much is shown as flows, or half of it. A
+    boundary between them moves by its part of that, and not only the energy now does.
     """
     at_s, energy_wh = 0.0, 0.0
     estimate = begun(0.0, register(0.0, 100), 240.0)
     while energy_wh < 500:
         at_s, energy_wh = at_s + 10, energy_wh + 240 / 360
         estimate = advanced(estimate, at_s, 240.0, register(energy_wh, 100))
-    end_s = at_s + 900
+    end_s = at_s + after_s
     while energy_wh < 600:
-        at_s, energy_wh = at_s + 10, energy_wh + 120 / 360
+        at_s, energy_wh = at_s + 10, energy_wh + flowing_w / 360
         ends_s = (at_s,) if at_s == end_s else ()
         estimate = advanced(estimate, at_s, 240.0, register(energy_wh, 100), ends_s)
         if ends_s:
-            assert estimate.past[0].wh == pytest.approx(560, abs=2)
-    assert estimate.past[0].wh == pytest.approx(530, abs=15)
+            assert estimate.past[0].wh == pytest.approx(by_power_wh, abs=2)
+    assert estimate.past[0].wh == pytest.approx(lies_wh, abs=15)
