@@ -61,11 +61,11 @@ it (tried on the grid).
 SURE_PASSED_SD = 2.6
 """The same of what passed by power alone: it errs seldom, and far (tried on the grid)."""
 
-LAZY_WIDER = 1.4
+LAZY_WIDER = 1.5
 LATE_WIDER = 1.3
 """Where the register is refreshed now and then, and where it or power is late, a boundary is
 uncertain by so much more: not each reading is late by the same (tried on the grid, three seeds of
-each home, with 1 to 1.4).
+each home, with 1 to 1.5).
 """
 
 YOUNG_S = 8 * 3600.0
