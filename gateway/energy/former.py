@@ -233,7 +233,7 @@ def _follows(former: Former, now: Counter, raw_uwh: int, rules: Rules, stale_ms:
     # What was counted meanwhile has passed for the former register, too: one that counts up to
     # where it stood is not back.
     counted_uwh = max(now.shown_uwh - former.shown_uwh, 0)
-    least_uwh = counted_uwh - JITTER_STEPS * step_uwh
+    least_uwh = counted_uwh - 2 * JITTER_STEPS * step_uwh
     if not least_uwh <= moved_uwh <= rules.most_uwh(elapsed_ms, raw_uwh):
         return False
     is_first = former.returned == 0
