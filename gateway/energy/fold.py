@@ -25,7 +25,7 @@ from gateway.energy.booking import (
 from gateway.energy.counter import CONFIRMATIONS, UWH_PER_WH
 from gateway.energy.entries import Entries
 from gateway.energy.interval import REGISTER_RESET, between
-from gateway.energy.look_back import is_overdue, left_alone, settle
+from gateway.energy.look_back import begin_at, is_overdue, left_alone, settle
 from gateway.energy.provisional import keep, marks_up_to, revised, wait
 from gateway.energy.reading import Reading
 from gateway.energy.refinement import (
@@ -222,12 +222,12 @@ def advance_direction(
             after = wait(before, seen, marks, reading.at_ms, entries)
             return replace(after, former=formers.with_returned(former, one))
         former = formers.without_returns(former)
-    if reading.raw_uwh is not None and seen.suspects is not None:
-        one = formers.within_slot(before, seen, reading.raw_uwh, register)
-        if one is not None:
-            return _settled(_take_back(one, reading, entries))
-
     waits = replace(before, counter=seen, marks=marks, former=former, refinement=None)
+    if reading.raw_uwh is not None and seen.suspects is not None:
+        fell = _fallen(waits, reading, entries)
+        if fell is not None:
+            return _settled(fell)
+
     after = _with_register(before, waits, reading, entries)
     return _settled(after) if entries.are_binding or after.passed else after
 
@@ -297,6 +297,23 @@ def _with_register(
     return _with_refinement(replace(after, former=former), before)
 
 
+def _fallen(waits: DirectionState, reading: Reading, entries: Entries) -> DirectionState | None:
+    """The direction after readings that take back what their register rose by within a slot, and
+    what waits in case that it did rise; None where they do not (`former.within_slot`).
+    """
+    assert reading.raw_uwh is not None, "a register that is not in the sample has not fallen"
+    register = entries.rules.registers[entries.direction]
+    one = formers.within_slot(waits, waits.counter, reading.raw_uwh, register)
+    if one is None:
+        return None
+    if waits.passed is not None and one.state.slot.start_ms == waits.slot.start_ms:
+        # The slot before is none of those that are booked anew.
+        waits = settle(waits, entries)
+        one = formers.within_slot(waits, waits.counter, reading.raw_uwh, register) or one
+    after = _take_back(one, reading, entries)
+    return replace(after, former=formers.fallen(waits, reading.raw_uwh))
+
+
 def _settled_first(
     before: DirectionState, waits: DirectionState, counter: counting.Counter, entries: Entries
 ) -> tuple[DirectionState, DirectionState, counting.Counter]:
@@ -337,9 +354,15 @@ def _take_back(former: Former, reading: Reading, entries: Entries) -> DirectionS
     assert reading.raw_uwh is not None, "a register that is not in the sample follows nothing"
     old = former.state
     register = entries.rules.registers[entries.direction]
+    if old.passed is not None:
+        # It was booked anew meanwhile, and comes as it was known before.
+        entries.take_back(reading.at_ms, old.passed.slot.begin_uwh)
+        entries.close(old.passed.slot, old.passed.end)
+        old = begin_at(replace(old, passed=None), old.passed.end)
+    else:
+        entries.take_back(reading.at_ms, old.slot.begin_uwh)
     moved_uwh = max(reading.raw_uwh - old.counter.shown_uwh, 0)
     counter = counting.confirmed(old.counter, register, moved_uwh)
-    entries.take_back(reading.at_ms, old.slot.begin_uwh)
     if finding := formers.told(former, reading.raw_uwh):
         entries.tell(reading.at_ms, finding.kind, finding.text)
         counter = replace(counter, wavered_ms=counter.at_ms)

@@ -162,7 +162,7 @@ def within_slot(state: DirectionState, seen: Counter, raw_uwh: int, rules: Rules
 
     Readings agree that the register stands lower than it did, and no lower than when a slot began
     that is not closed for good: it has not been reset, but was wrong meanwhile. No power is kept of
-    that time.
+    that time. Or it is wrong now: `fallen`.
     """
     suspects = suspect(seen, rules, raw_uwh).suspects
     assert suspects is not None
@@ -180,6 +180,14 @@ def within_slot(state: DirectionState, seen: Counter, raw_uwh: int, rules: Rules
         if is_back and stood_uwh <= back_uwh and has_scale and begin_ms < seen.last_sample_ms:
             return _begin_of(slot, begin_ms, state, seen, rules)
     return None
+
+
+def fallen(state: DirectionState, raw_uwh: int) -> Former:
+    """What waits where a rise was taken back within a slot, by readings that show `raw_uwh`: the
+    direction before them (`state`), power having gone on. What rose may have been true all the
+    same. Then the register comes back to where it stood, by more than power explains.
+    """
+    return kept(state, "fall", raw_uwh)
 
 
 def _begin_of(
@@ -231,9 +239,11 @@ def _follows(former: Former, now: Counter, raw_uwh: int, rules: Rules, stale_ms:
     step_uwh = rules.step_uwh(raw_uwh)
     moved_uwh = raw_uwh - then.shown_uwh
     # What was counted meanwhile has passed for the former register, too: one that counts up to
-    # where it stood is not back.
+    # where it stood is not back. But nothing counts down: one that has jumped, and is back, may
+    # have been another meter's meanwhile.
     counted_uwh = max(now.shown_uwh - former.shown_uwh, 0)
-    least_uwh = counted_uwh - 2 * JITTER_STEPS * step_uwh
+    least_uwh = 0 if former.kind == "jump" else counted_uwh
+    least_uwh -= 2 * JITTER_STEPS * step_uwh
     if not least_uwh <= moved_uwh <= rules.most_uwh(elapsed_ms, raw_uwh):
         return False
     is_first = former.returned == 0
@@ -359,10 +369,12 @@ def _unconfirmed(former: Former | None, at_ms: int) -> Former | None:
 
 
 def told(former: Former, raw_uwh: int) -> Finding | None:
-    """What a person should know when a belief is taken back. Of rises it is told once an hour."""
+    """What a person should know when a belief is taken back. Of rises and falls it is told once an
+    hour.
+    """
     now = former.state.counter
     is_told = now.wavered_ms is not None and now.at_ms - now.wavered_ms < TELL_EVERY_MS
-    if former.kind == "rise" and is_told:
+    if former.kind in ("rise", "fall") and is_told:
         return None
     then = wh(former.state.counter.shown_uwh)
     text = (

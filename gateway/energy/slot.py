@@ -54,7 +54,7 @@ and no clock said when.
 ForecastBy = Literal["", "auto", "last_slot", "yesterday", "last_week"]
 """How a slot was foretold: by what was learned of the asset, or as an earlier slot was."""
 
-BeliefKind = Literal["reset", "jump", "rollover", "rise"]
+BeliefKind = Literal["reset", "jump", "rollover", "rise", "fall"]
 """What a register can be believed to have done, though its readings do not follow each other, or
 though nothing but itself speaks for it (`rise`).
 """

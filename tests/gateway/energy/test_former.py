@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -15,16 +15,12 @@ from gateway.energy.fold import advance
 from gateway.energy.slot import MeterState
 from tests.draws import draws
 from tests.gateway.energy.samples import meter, sample
-from tests.gateway.energy.written import Shows, Written, counting_up, written
+from tests.gateway.energy.written import Shows, Written, counting_up, while_, written
 
 
 def hourly(by: int, lasts_s: int) -> Shows:
     """So much less for so long, once an hour."""
     return lambda t, wh: wh + by if 1800 <= t % 3600 < 1800 + lasts_s else wh
-
-
-def while_(begin_s: int, end_s: int, shows: Callable[[int], float | None]) -> Shows:
-    return lambda t, wh: shows(wh) if begin_s <= t < end_s else wh
 
 
 def silent_then(value: float) -> Shows:
@@ -47,6 +43,16 @@ def risen_unseen(by: int, lasts_s: int) -> Shows:
     return shows
 
 
+def another_meter(begin_s: int, end_s: int, more_wh: int, power_w: int) -> Shows:
+    """What another meter counts is shown meanwhile."""
+
+    def shows(t: int, wh: int) -> float | None:
+        other_wh = 60_000 + more_wh + (t - begin_s) * power_w // 3600
+        return other_wh if begin_s <= t < end_s else wh
+
+    return shows
+
+
 LIES: dict[str, tuple[int, float, Shows]] = {
     "one count back for 30 s an hour": (100, 12, hourly(-100, 30)),
     "seven counts back for a minute an hour": (100, 12, hourly(-700, 60)),
@@ -61,6 +67,16 @@ LIES: dict[str, tuple[int, float, Shows]] = {
     "2 MWh more for five hours": (1, 8, while_(3600, 6 * 3600, lambda wh: wh + 2e6)),
     "300 Wh more for 75 minutes, since a silence": (1, 4, risen_unseen(300, 4500)),
     "6 Wh more for two minutes, since a silence": (1, 3, risen_unseen(6, 120)),
+    "a meter 5 MWh higher that counts 3 kW for ten minutes": (
+        1,
+        3,
+        another_meter(3600, 4200, 5_000_000, 3000),
+    ),
+    "a meter 900 Wh higher that counts 1.5 kW for half an hour": (
+        10,
+        3,
+        another_meter(3600, 5400, 900, 1500),
+    ),
     "0xFFFFFFF0 for five minutes": (100, 3, while_(3600, 3900, lambda _: 429_496_728_000)),
 }
 

@@ -125,3 +125,8 @@ def counting_up(
         if (shown := shows(t_s, truly)) is not None:
             samples.append(sample(t_s, shown, power_w if tells_power else None))
     return samples, power_w * t_s / 3600
+
+
+def while_(begin_s: int, end_s: int, shows: Callable[[int], float | None]) -> Shows:
+    """Between these times this is shown, given what the register truly holds."""
+    return lambda t, wh: shows(wh) if begin_s <= t < end_s else wh
