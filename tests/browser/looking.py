@@ -1,12 +1,14 @@
 """What a person sees in a browser, and what a person who is read to hears."""
 
 import base64
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 
 PHONE, DESK = (390, 844), (1280, 900)
@@ -69,8 +71,13 @@ class Browser:
     @property
     def text(self) -> str:
         """All that can be seen. Spaces that do not break are spaces."""
-        text: str = self.driver.find_element(By.TAG_NAME, "body").text
-        return text.replace("\xa0", " ")
+        for _ in range(10):
+            body = self.driver.find_element(By.TAG_NAME, "body")
+            # The page may be left between the two questions: its next is looked at then.
+            with contextlib.suppress(StaleElementReferenceException):
+                text: str = body.text
+                return text.replace("\xa0", " ")
+        raise AssertionError("no page stayed long enough to be read")
 
     def of(self, css: str) -> list[str]:
         """The texts of these elements, seen or not."""
