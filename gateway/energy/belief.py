@@ -189,6 +189,26 @@ def is_plain(counter: Counter, rules: Rules, moved_uwh: int, raw_uwh: int) -> bo
     return moved_uwh <= rules.most_uwh(elapsed_ms, raw_uwh)
 
 
+def was_at_0(before: Counter, counter: Counter, rules: Rules, raw_uwh: int) -> bool:
+    """Whether a reading says that the register has begun at 0 again, as those before it showed
+    without being believed (`before`), and shows more than can have passed since: then it may be a
+    wrong one, and is judged as any other, from 0 on.
+    """
+    suspects = before.suspects
+    if suspects is None or suspects.last_raw_uwh or suspects.count + 1 < CONFIRMATIONS:
+        return False
+    moved_uwh = raw_uwh - counter.shown_uwh
+    if not raw_uwh or moved_uwh >= 0 or _wavers(counter, rules, moved_uwh):
+        return False
+    rolled_uwh = moved_uwh + (rules.modulus_uwh or 0)
+    if _may_have_rolled(counter, rules, rolled_uwh, counter.last_sample_ms - counter.at_ms):
+        return False
+    now, then = counter.since, before.since
+    passed_uwh = now.power_uwh - then.power_uwh
+    passed_uwh += 2 * (now.power_uncertainty_uwh - then.power_uncertainty_uwh)
+    return raw_uwh > counter.gain.applied(passed_uwh) * 5 // 4 + rules.step_uwh(raw_uwh)
+
+
 def suspect(counter: Counter, rules: Rules, raw_uwh: int) -> Counter:
     """The counter after a reading that it cannot be compared with: one of another register, at the
     sample that power was integrated up to.
@@ -326,7 +346,8 @@ def _is_doubtful(
     Grossly is three times as much, and a few steps and `DOUBT_W` on top. The margins are wide
     because doubt costs little where it is wrong: the reading is believed with the next one.
     """
-    if elapsed_ms > DOUBT_MS and counter.since.power_unknown_ms <= stale_ms:
+    is_rare = elapsed_ms > DOUBT_MS and counter.suspects is None
+    if is_rare and counter.since.power_unknown_ms <= stale_ms:
         return False
     if _was_unheard(counter, rules, moved_uwh, stale_ms):
         return True
@@ -415,7 +436,8 @@ def _rebase(counter: Counter, rules: Rules, suspects: Suspects) -> tuple[Counter
     counter = confirmed(counter, rules, suspects.last_raw_uwh - suspects.first_raw_uwh)
     if finding.kind == "reset":
         counter = replace(counter, counter_uwh=counter.register_uwh)
-        counter = begun(counter, rules, Beginning())
+        # What it shows now is its total, 0 as well.
+        counter = begun(counter, rules, Beginning(is_heard=True))
     return counter, finding
 
 

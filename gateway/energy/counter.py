@@ -61,8 +61,8 @@ class Suspects(msgspec.Struct, frozen=True):
     last_ms: int
     count: int
     rising: int = 1
-    """Readings in a row, up to the last one, none of which is less than the one before, however
-    fast they rise.
+    """Readings in a row, up to the last one, each of which is more than the one before, however fast
+    they rise. One that is the same is none of them, and breaks nothing.
     """
     refused: int = 1
     """Readings in a row that were not believed, whether they follow each other or not."""
@@ -75,12 +75,13 @@ class Suspects(msgspec.Struct, frozen=True):
     def and_then(self, raw_uwh: int, at_ms: int, rules: Rules) -> "Suspects":
         """One more that is not believed; where it cannot follow, it is the first of new ones."""
         leads = self.lead_to(raw_uwh, at_ms, rules)
+        rising = self.rising + 1 if raw_uwh > self.last_raw_uwh else self.rising
         return Suspects(
             first_raw_uwh=self.first_raw_uwh if leads else raw_uwh,
             last_raw_uwh=raw_uwh,
             last_ms=at_ms,
             count=self.count + 1 if leads else 1,
-            rising=self.rising + 1 if raw_uwh >= self.last_raw_uwh else 1,
+            rising=rising if raw_uwh >= self.last_raw_uwh else 1,
             refused=self.refused + 1,
         )
 

@@ -227,6 +227,9 @@ def advance_direction(
         fell = _fallen(waits, reading, entries)
         if fell is not None:
             return _settled(fell)
+        if believing.was_at_0(before.counter, seen, register, reading.raw_uwh):
+            begun = _reset_to_0(replace(before, former=former), reading, entries)
+            return advance_direction(begun, reading, entries)
 
     after = _with_register(before, waits, reading, entries)
     return _settled(after) if entries.are_binding or after.passed else after
@@ -312,6 +315,22 @@ def _fallen(waits: DirectionState, reading: Reading, entries: Entries) -> Direct
         one = formers.within_slot(waits, waits.counter, reading.raw_uwh, register) or one
     after = _take_back(one, reading, entries)
     return replace(after, former=formers.fallen(waits, reading.raw_uwh))
+
+
+def _reset_to_0(before: DirectionState, reading: Reading, entries: Entries) -> DirectionState:
+    """The direction as of the sample before this reading, once its register is believed to have
+    been 0 then.
+    """
+    counter = before.counter
+    zero = replace(
+        reading,
+        at_ms=reading.last_ms,
+        steady_ms=counter.last_sample_ms,
+        raw_uwh=0,
+        power_w=counter.power_w,
+        began_anew=True,
+    )
+    return _with_register(before, before, zero, entries)
 
 
 def _settled_first(

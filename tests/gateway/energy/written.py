@@ -65,11 +65,14 @@ class Written:
         return [left for left in self.stated if left.kind == "start"]
 
     def booked_wh(self, direction: Direction = "import") -> float:
-        """What is in slots, the open one among them."""
+        """What is in slots, the open one and the one that is looked back at among them."""
         assert self.state is not None
         each = self.state.directions[direction]
         closed = sum(s.energy_uwh or 0 for s in self.slots.values() if s.direction == direction)
-        return (closed + each.counter.counter_uwh - each.slot.begin_uwh) / WH
+        slot = each.slot
+        if each.passed is not None and each.passed.said_uwh is None:
+            slot = each.passed.slot
+        return (closed + each.counter.counter_uwh - slot.begin_uwh) / WH
 
     def unallocated_wh(self, kind: str | None = None) -> float:
         return sum(u.energy_uwh for u in self.unallocated if kind in (None, u.kind)) / WH
