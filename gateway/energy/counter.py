@@ -61,8 +61,8 @@ class Suspects(msgspec.Struct, frozen=True):
     last_ms: int
     count: int
     rising: int = 1
-    """Readings in a row, up to the last one, each of which is more than the one before, however fast
-    they rise. One that is the same is none of them, and breaks nothing.
+    """Readings in a row, up to the last one, each of which is more than the one before, however
+    fast they rise. One that is the same is none of them, and breaks nothing.
     """
     refused: int = 1
     """Readings in a row that were not believed, whether they follow each other or not."""

@@ -255,6 +255,9 @@ def _follows(former: Former, now: Counter, raw_uwh: int, rules: Rules, stale_ms:
     if former.kind == "reset" and former.shown_uwh * 2 > then.shown_uwh:
         # One that is reset begins near 0. This one only stood lower.
         return True
+    if former.kind == "reset" and now.shown_uwh > then.shown_uwh:
+        # It has counted past where it stood, and what it does now is its own.
+        return False
     risen_uwh = raw_uwh - now.shown_uwh
     if not is_first:
         # The first that followed was more than power explains, with all margins.
