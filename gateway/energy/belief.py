@@ -80,6 +80,14 @@ JITTER_STEPS = 2
 one reading to the next, or answer from one of two copies. The counter waits at the highest.
 """
 
+WAVER_STEPS = 64
+"""A register that has fallen by no more than this, and came back, wavers: the counter waits at the
+highest when it does so again. And of wrong readings no further away it is told once an hour.
+
+Chosen, not measured: more than rounding and copies of a total differ by, less than people would
+reset a meter at.
+"""
+
 LEAP_KEPT_MS = 86_400_000
 """For so long a register may go back on a rise for which nothing but itself spoke."""
 
@@ -155,10 +163,11 @@ def read(
         if moved_uwh == 0 and pauses(counter, rules, elapsed_ms):
             return counter, None
         finding = _glitch(counter, rules, raw_uwh)
+        wavered = finding is not None and _is_near(counter, rules)
         counter = confirmed(_leapt(counter, rules, moved_uwh), rules, moved_uwh)
         if wavers and finding is None:
             return _wavered(counter)
-        return counter, finding
+        return _told_hourly(counter, finding) if wavered else (counter, finding)
 
     counter = suspect(counter, rules, raw_uwh)
     suspects = counter.suspects
@@ -167,8 +176,10 @@ def read(
     if can_follow and suspects.count >= AGREEING:
         if _was_unheard(counter, rules, moved_uwh, stale_ms):
             return _rebase(counter, rules, suspects)
-        counter = _leapt(counter, rules, moved_uwh)
-        return confirmed(counter, rules, moved_uwh), None
+        counter = confirmed(_leapt(counter, rules, moved_uwh), rules, moved_uwh)
+        if glitch := _glitch_before(suspects):
+            return _told_hourly(counter, glitch)
+        return counter, None
     is_zeroed = began_anew and raw_uwh == 0
     if suspects.count < CONFIRMATIONS or (not is_zeroed and _is_no_total(counter, rules, suspects)):
         return counter, None
@@ -272,6 +283,10 @@ def _wavers(counter: Counter, rules: Rules, moved_uwh: int) -> bool:
     if moved_uwh >= 0:
         return False
     back_uwh = JITTER_STEPS * rules.step_uwh(counter.shown_uwh)
+    wavered_ms = counter.wavered_ms
+    if wavered_ms is not None and counter.last_sample_ms - wavered_ms <= 2 * TELL_EVERY_MS:
+        # The highest was that much too high, and this one is that much too low.
+        back_uwh *= 2
     if counter.last_sample_ms - counter.leap_ms <= LEAP_KEPT_MS:
         back_uwh += counter.leap_uwh
     return -back_uwh <= moved_uwh
@@ -314,15 +329,38 @@ def explained_uwh(counter: Counter) -> int:
 
 
 def _wavered(counter: Counter) -> tuple[Counter, Finding | None]:
-    """The counter after such a reading. It is told once an hour."""
+    """The counter after such a reading."""
+    text = (
+        f"the register goes back by a little from {wh(counter.shown_uwh)}: the counter waits at "
+        "the highest until that is passed"
+    )
+    return _told_hourly(counter, Finding("glitch", 0, text))
+
+
+def _told_hourly(counter: Counter, finding: Finding | None) -> tuple[Counter, Finding | None]:
+    """The counter, and the finding unless such a one was told within an hour."""
     at_ms = counter.at_ms
     if counter.wavered_ms is not None and at_ms - counter.wavered_ms < TELL_EVERY_MS:
         return counter, None
-    text = (
-        f"the register goes back by a step or two from {wh(counter.shown_uwh)}: the counter waits "
-        "at the highest until that is passed"
-    )
-    return replace(counter, wavered_ms=at_ms), Finding("glitch", 0, text)
+    return replace(counter, wavered_ms=at_ms), finding
+
+
+def _is_near(counter: Counter, rules: Rules) -> bool:
+    """Whether the suspects lie near the register."""
+    suspects = counter.suspects
+    assert suspects is not None
+    apart_uwh = abs(suspects.last_raw_uwh - counter.shown_uwh)
+    return apart_uwh <= WAVER_STEPS * rules.step_uwh(counter.shown_uwh)
+
+
+def back_from(counter: Counter, rules: Rules, fell_uwh: int) -> Counter:
+    """The counter, whose register is back after it had fallen by so much."""
+    at_ms = counter.at_ms
+    if not 0 < fell_uwh <= WAVER_STEPS * rules.step_uwh(counter.shown_uwh):
+        return counter
+    if at_ms - counter.leap_ms <= LEAP_KEPT_MS:
+        fell_uwh = max(fell_uwh, counter.leap_uwh)
+    return replace(counter, leap_uwh=fell_uwh, leap_ms=at_ms)
 
 
 def _is_no_total(counter: Counter, rules: Rules, suspects: Suspects) -> bool:
@@ -351,7 +389,11 @@ def _is_doubtful(
         return False
     if _was_unheard(counter, rules, moved_uwh, stale_ms):
         return True
-    return is_gross(counter, rules, moved_uwh, elapsed_ms)
+    unseen_ms = elapsed_ms
+    if counter.suspects is not None:
+        # Others came since and were refused: this one follows them.
+        unseen_ms = counter.last_sample_ms - counter.suspects.last_ms
+    return is_gross(counter, rules, moved_uwh, elapsed_ms, unseen_ms)
 
 
 def _was_unheard(counter: Counter, rules: Rules, moved_uwh: int, stale_ms: int) -> bool:
@@ -367,15 +409,19 @@ def _was_unheard(counter: Counter, rules: Rules, moved_uwh: int, stale_ms: int) 
     return unseen and moved_uwh - explained_uwh(counter) > steps_uwh
 
 
-def is_gross(counter: Counter, rules: Rules, moved_uwh: int, elapsed_ms: int) -> bool:
-    """Whether a register that moves so much does grossly more than power, and its own pace, say."""
+def is_gross(
+    counter: Counter, rules: Rules, moved_uwh: int, elapsed_ms: int, unseen_ms: int
+) -> bool:
+    """Whether a register that moves so much in that time does grossly more than power, and its own
+    pace, say. For `unseen_ms` of it nobody saw a reading.
+    """
     steps_uwh = 4 * rules.step_uwh(counter.shown_uwh)
     if moved_uwh <= steps_uwh:
         return False
     since = counter.since
     by_power_uwh = since.power_uwh + 2 * since.power_uncertainty_uwh
     by_pace_uwh = round(counter.pace_w * elapsed_ms / 3.6)
-    unseen_uwh = round(DOUBT_W * elapsed_ms / 3.6)
+    unseen_uwh = round(DOUBT_W * unseen_ms / 3.6)
     return moved_uwh > 3 * max(by_power_uwh, by_pace_uwh) + unseen_uwh + steps_uwh
 
 
@@ -408,6 +454,15 @@ def _glitch(counter: Counter, rules: Rules, raw_uwh: int) -> Finding | None:
 
     shown = wh(suspects.last_raw_uwh)
     return Finding("glitch", 0, f"{suspects.count} reading(s) not believed, {shown} shown")
+
+
+def _glitch_before(suspects: Suspects) -> Finding | None:
+    """What came before suspects that are believed now, and did not lead to them."""
+    refused = suspects.refused - suspects.count
+    if not refused:
+        return None
+    text = f"{refused} reading(s) not believed, until {wh(suspects.first_raw_uwh)} was shown"
+    return Finding("glitch", 0, text)
 
 
 def _rebase(counter: Counter, rules: Rules, suspects: Suspects) -> tuple[Counter, Finding]:
@@ -448,7 +503,7 @@ def _may_have_rolled(counter: Counter, rules: Rules, rolled_uwh: int, elapsed_ms
     if not 0 <= rolled_uwh <= rules.most_uwh(elapsed_ms, counter.shown_uwh):
         return False
     power_tells = counter.since.power_unknown_ms == 0 and not counter.power_disproved
-    return not (power_tells and is_gross(counter, rules, rolled_uwh, elapsed_ms))
+    return not (power_tells and is_gross(counter, rules, rolled_uwh, elapsed_ms, elapsed_ms))
 
 
 def _reset(

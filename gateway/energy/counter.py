@@ -152,7 +152,7 @@ class Counter(msgspec.Struct, frozen=True):
     """What the register's last move was, as power."""
     gain: Gain = Gain()
     wavered_ms: int | None = None
-    """When it was last told that the register goes back by a step or two (`belief`)."""
+    """When it was last told that the register goes back by a little (`belief`)."""
     leap_uwh: int = 0
     leap_ms: int = 0
     """By how much the register has lately risen for which nothing else spoke, and when."""

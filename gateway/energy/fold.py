@@ -224,12 +224,9 @@ def advance_direction(
         former = formers.without_returns(former)
     waits = replace(before, counter=seen, marks=marks, former=former, refinement=None)
     if reading.raw_uwh is not None and seen.suspects is not None:
-        fell = _fallen(waits, reading, entries)
-        if fell is not None:
-            return _settled(fell)
-        if believing.was_at_0(before.counter, seen, register, reading.raw_uwh):
-            begun = _reset_to_0(replace(before, former=former), reading, entries)
-            return advance_direction(begun, reading, entries)
+        suspected = _as_suspected(before, waits, reading, entries)
+        if suspected is not None:
+            return suspected
 
     after = _with_register(before, waits, reading, entries)
     return _settled(after) if entries.are_binding or after.passed else after
@@ -298,6 +295,23 @@ def _with_register(
     else:
         former = formers.with_rise(waits, former, counter)
     return _with_refinement(replace(after, former=former), before)
+
+
+def _as_suspected(
+    before: DirectionState, waits: DirectionState, reading: Reading, entries: Entries
+) -> DirectionState | None:
+    """The direction after a reading that says that those before it, which were not believed, were
+    right; None where it does not. `waits` as in `_with_register`.
+    """
+    assert reading.raw_uwh is not None, "a register that is not in the sample says nothing"
+    fell = _fallen(waits, reading, entries)
+    if fell is not None:
+        return _settled(fell)
+    register = entries.rules.registers[entries.direction]
+    if not believing.was_at_0(before.counter, waits.counter, register, reading.raw_uwh):
+        return None
+    begun = _reset_to_0(replace(before, former=waits.former), reading, entries)
+    return advance_direction(begun, reading, entries)
 
 
 def _fallen(waits: DirectionState, reading: Reading, entries: Entries) -> DirectionState | None:
@@ -382,6 +396,9 @@ def _take_back(former: Former, reading: Reading, entries: Entries) -> DirectionS
         entries.take_back(reading.at_ms, old.slot.begin_uwh)
     moved_uwh = max(reading.raw_uwh - old.counter.shown_uwh, 0)
     counter = counting.confirmed(old.counter, register, moved_uwh)
+    if former.kind in ("reset", "fall"):
+        fell_uwh = old.counter.shown_uwh - former.shown_uwh
+        counter = believing.back_from(counter, register, fell_uwh)
     if finding := formers.told(former, reading.raw_uwh):
         entries.tell(reading.at_ms, finding.kind, finding.text)
         counter = replace(counter, wavered_ms=counter.at_ms)

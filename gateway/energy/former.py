@@ -110,7 +110,10 @@ def kept(state: DirectionState, kind: BeliefKind, raw_uwh: int, unallocated_uwh:
     having been integrated up to the one that was believed, which showed `raw_uwh`.
     """
     suspects = state.counter.suspects
-    shown_uwh = raw_uwh if suspects is None else min(suspects.first_raw_uwh, raw_uwh)
+    shown_uwh = raw_uwh
+    # One that rose has not shown less before: those were other suspects.
+    if suspects and (kind != "rise" or suspects.first_raw_uwh >= state.counter.shown_uwh):
+        shown_uwh = min(suspects.first_raw_uwh, raw_uwh)
     waits = replace(state, counter=replace(state.counter, suspects=None))
     former = Former(kind, waits, shown_uwh=shown_uwh, unallocated_uwh=unallocated_uwh)
     return _shallow(former, MOST_FORMERS)
@@ -275,7 +278,7 @@ def _may_have_moved(
     so much meanwhile.
     """
     elapsed_ms = then.last_sample_ms - then.at_ms
-    if is_gross(then, rules, moved_uwh - 3 * counted_uwh, elapsed_ms):
+    if is_gross(then, rules, moved_uwh - 3 * counted_uwh, elapsed_ms, elapsed_ms):
         return False
     # One that counts, if from elsewhere, has seen what passed, also where power was not known.
     steps_uwh = 2 * JITTER_STEPS * rules.step_uwh(then.shown_uwh)

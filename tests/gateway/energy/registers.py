@@ -51,7 +51,7 @@ def fold(
 ) -> tuple[Counter, list[Finding]]:
     """The counter after readings at equal distances, with what was found."""
     findings = []
-    first_ms = counter.at_ms
+    first_ms = counter.last_sample_ms
     for n, raw_wh in enumerate(raws_wh, 1):
         raw_uwh = None if raw_wh is None else round(raw_wh * WH)
         seen = integrate(
