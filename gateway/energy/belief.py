@@ -154,6 +154,8 @@ def read(
     elapsed_ms = at_ms - counter.at_ms
     moved_uwh = raw_uwh + counter.offset_uwh - counter.register_uwh
     if wavers := _wavers(counter, rules, moved_uwh):
+        if -moved_uwh <= 2 * JITTER_STEPS * rules.step_uwh(counter.shown_uwh):
+            counter = replace(counter, jittered_ms=at_ms)
         moved_uwh = 0
     can_follow = 0 <= moved_uwh <= rules.most_uwh(elapsed_ms, raw_uwh)
 
@@ -283,8 +285,7 @@ def _wavers(counter: Counter, rules: Rules, moved_uwh: int) -> bool:
     if moved_uwh >= 0:
         return False
     back_uwh = JITTER_STEPS * rules.step_uwh(counter.shown_uwh)
-    wavered_ms = counter.wavered_ms
-    if wavered_ms is not None and counter.last_sample_ms - wavered_ms <= 2 * TELL_EVERY_MS:
+    if counter.jitters:
         # The highest was that much too high, and this one is that much too low.
         back_uwh *= 2
     if counter.last_sample_ms - counter.leap_ms <= LEAP_KEPT_MS:

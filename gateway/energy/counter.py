@@ -47,6 +47,11 @@ It is the default of the longest gap (`market.max_gap`), beyond which power clos
 own either. Registers that are sent hourly stand still for half as long, by design.
 """
 
+JITTERS_MS = 2 * 3_600_000
+"""For so long a register that went back by a step or two is one that does so (chosen, not
+measured).
+"""
+
 UWH_PER_WH = 1_000_000
 
 POWER_DISPROVED = -1
@@ -153,6 +158,8 @@ class Counter(msgspec.Struct, frozen=True):
     gain: Gain = Gain()
     wavered_ms: int | None = None
     """When it was last told that the register goes back by a little (`belief`)."""
+    jittered_ms: int | None = None
+    """When the register last went back by a step or two."""
     leap_uwh: int = 0
     leap_ms: int = 0
     """By how much the register has lately risen for which nothing else spoke, and when."""
@@ -178,6 +185,12 @@ class Counter(msgspec.Struct, frozen=True):
     def shown_uwh(self) -> int:
         """The register as of `at_ms`, as the meter shows it."""
         return self.register_uwh - self.offset_uwh
+
+    @property
+    def jitters(self) -> bool:
+        """Whether the register has lately gone back by a step or two, and may do so again."""
+        jittered_ms = self.jittered_ms
+        return jittered_ms is not None and self.last_sample_ms - jittered_ms <= JITTERS_MS
 
     @property
     def power_disproved(self) -> bool:

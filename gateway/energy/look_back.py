@@ -8,12 +8,12 @@ is uncertain by, as it is known then.
 
 from msgspec.structs import replace
 
-from gateway.energy.counter import Counter
+from gateway.energy.counter import UWH_PER_WH, Counter
 from gateway.energy.entries import Entries
 from gateway.energy.interval import Interval, Part
 from gateway.energy.refinement import Refinement, at
 from gateway.energy.slot import Boundary, DirectionState, Edge, MeterRules, OpenSlot, Passed
-from gateway.energy.uncertainty import WIDTH
+from gateway.energy.uncertainty import WIDTH, with_jitter
 
 
 def is_looked_back(part: Part, interval: Interval, entries: Entries) -> bool:
@@ -119,14 +119,16 @@ def refined(
     if found is None:
         # It may come to be known: where power is late, a boundary is reached late.
         return replace(boundary, is_known=False)
+    low_wh, high_wh = refinement.estimate.register
+    step_uwh = round((high_wh - low_wh) * UWH_PER_WH)
     return Boundary(
         boundary.at_ms,
         found.counter_uwh,
         # An edge of a slot is made wider by that again, because most edges are bounds.
-        round(found.uncertainty_uwh / WIDTH),
+        with_jitter(round(found.uncertainty_uwh / WIDTH), counter, step_uwh),
         found.is_known,
         round(found.late_uwh / WIDTH),
-        found.passed_uwh,
+        None if counter.jitters else found.passed_uwh,
         found.off_uwh,
         found.began,
     )

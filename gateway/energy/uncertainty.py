@@ -10,11 +10,11 @@ Chosen with `tests/benchmarks/proof`: so that the truth lies within the uncertai
 slots of 100, and with the smallest one that does that.
 """
 
-from math import hypot
+from math import hypot, log10
 
 import msgspec
 
-from gateway.energy.counter import Counter, Since
+from gateway.energy.counter import UWH_PER_WH, Counter, Since
 from gateway.energy.register import Rules
 
 FADES_MS = 24 * 60_000
@@ -30,6 +30,18 @@ WIDTH = 1.4
 
 Edges are bounds, mostly, and seldom at both ends at once. With 1, a register without power holds
 the truth in 92 % of slots only.
+"""
+
+JITTER_STEPS = 1.0
+JITTER_LESS = 0.3
+"""By this part of a step of 1 Wh more an edge is uncertain where the register goes back and forth
+by one; and by so much less of a step of ten times as much. A fine register shows another number at
+each reading, each of which may be off; a coarse one is ahead by the same at most times, which does
+not matter between two edges.
+
+Tried with a half, a fifth and a fiftieth of the readings off by one, every 10 s, on registers of 1,
+10 and 100 Wh, with power and without: 94 to 100 of 100 slots hold the truth, and 53 to 93 did
+before.
 """
 
 UNCERTAIN_PERCENT = 5
@@ -62,7 +74,19 @@ def of_counter(counter: Counter, register: Rules | None, surprise_uwh: int) -> i
     step_uwh = register.step_uwh(counter.shown_uwh)
     into_uwh = counter.counter_uwh - counter.register_uwh
     room_uwh = max(step_uwh - into_uwh, into_uwh, bounds_uwh)
-    return min(bounds_uwh + min(surprise_uwh, step_uwh // 2), room_uwh)
+    uwh = min(bounds_uwh + min(surprise_uwh, step_uwh // 2), room_uwh)
+    return with_jitter(uwh, counter, step_uwh)
+
+
+def with_jitter(uncertainty_uwh: int, counter: Counter, step_uwh: int) -> int:
+    """By how many µWh an edge is uncertain, given what it would be by of a register that does not
+    jitter.
+    """
+    if not counter.jitters:
+        return uncertainty_uwh
+    coarse = log10(max(step_uwh / UWH_PER_WH, 1.0))
+    steps = max(JITTER_STEPS - JITTER_LESS * coarse, 0.0)
+    return round(hypot(uncertainty_uwh, steps * step_uwh))
 
 
 def inside(

@@ -272,6 +272,7 @@ def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
         "pace_w",
         "gain",
         "wavered_ms",
+        "jittered_ms",
         "leap_uwh",
         "leap_ms",
         "agreed",

@@ -3,8 +3,11 @@
 import random
 
 import pytest
+from msgspec.structs import replace
 
-from tests.gateway.energy.samples import meter, sample
+from gateway.energy.counter import UWH_PER_WH as WH
+from gateway.energy.fold import advance
+from tests.gateway.energy.samples import BEGIN_S, meter, sample
 from tests.gateway.energy.written import Written, counting_up, written
 
 HOURS = 9
@@ -67,3 +70,38 @@ def test_one_that_has_come_back_once_is_waited_for(
     assert books.kinds().get("reset", 0) <= 1
     assert books.kinds()["glitch"] <= 2 * HOURS
     books.check_chain("import")
+
+
+@pytest.mark.parametrize("look_back_s", [0, 300])
+@pytest.mark.parametrize("tells_power", [True, False])
+@pytest.mark.parametrize("step_wh", [1, 10, 100])
+def test_a_slot_of_a_register_that_jitters_says_by_how_much_it_may_be_off(
+    step_wh: int, tells_power: bool, look_back_s: int
+) -> None:
+    """Half of its readings are off by one, either way."""
+    chance = random.Random(step_wh)
+    load_w, flowed_wh, stood_wh = 300.0, 0.0, []
+    books = Written()
+    rules = replace(meter(step_wh), look_back_ms=1000 * look_back_s)
+    for n in range(24 * 360):
+        if chance.random() < 0.02:
+            load_w = chance.choice([80.0, 300.0, 500.0, 1500.0])
+        if n % 90 == 0:
+            stood_wh.append(flowed_wh)
+        off = chance.choice([-1, 1]) if chance.random() < 0.5 else 0
+        shown_wh = int((60_007 + flowed_wh) // step_wh + off) * step_wh
+        one = sample(10 * n, shown_wh, load_w if tells_power else None)
+        books.write(advance(books.state, one, rules))
+        flowed_wh += load_w / 360
+
+    held, known = 0, 0
+    for slot in books.slots.values():
+        n = (slot.start_s - BEGIN_S) // 900
+        if slot.direction != "import" or not 4 <= n < len(stood_wh) - 1:
+            continue
+        assert slot.energy_uwh is not None and slot.uncertainty_uwh is not None
+        off_wh = slot.energy_uwh / WH - (stood_wh[n + 1] - stood_wh[n])
+        known += 1
+        held += abs(off_wh) <= slot.uncertainty_uwh / WH
+    assert known > 85
+    assert held >= 0.9 * known
