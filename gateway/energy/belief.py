@@ -208,6 +208,7 @@ def was_at_0(before: Counter, counter: Counter, rules: Rules, raw_uwh: int) -> b
     wrong one, and is judged as any other, from 0 on.
     """
     suspects = before.suspects
+    # This reading is one more that speaks for them.
     if suspects is None or suspects.last_raw_uwh or suspects.count + 1 < CONFIRMATIONS:
         return False
     moved_uwh = raw_uwh - counter.shown_uwh
