@@ -187,6 +187,7 @@ def _with_part(slot: OpenSlot, part: Part, interval: Interval) -> OpenSlot:
         samples=slot.samples if part.ends_slot else slot.samples + 1,
         largest_gap_ms=max(slot.largest_gap_ms, interval.gap_ms if part.counts else 0),
         uncovered_ms=slot.uncovered_ms + part.uncovered_ms,
+        contradicted_uwh=slot.contradicted_uwh + part.contradicted_uwh,
         register_only=slot.register_only or (part.counts and is_power_unknown),
         placed=slot.placed or before.placed or interval.placed,
         revision=slot.revision + 1 if was_provisional else slot.revision,

@@ -147,6 +147,8 @@ class Entries:
                 late_uwh=end.late_uwh - slot.begin_late_uwh,
                 passed_uwh=end.passed_uwh,
             )
+            if uncertainty_uwh is not None:
+                uncertainty_uwh = max(uncertainty_uwh, slot.contradicted_uwh)
         step_uwh = self.register.step_uwh(end.register_uwh) if self.register else 0
         if is_too_uncertain(uncertainty_uwh, energy_uwh, step_uwh):
             slot = slot.doubted({"uncertain"})

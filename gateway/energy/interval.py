@@ -126,6 +126,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """The register at the last reading at or before its end."""
     uncovered_ms: int
     """The time in it of which nobody knows what happened."""
+    contradicted_uwh: int
+    """What power says of it, where the register stood still and is believed."""
     doubts: frozenset[Doubt]
     """Why the slot can not be called measured."""
 
@@ -160,6 +162,7 @@ def split_at_boundaries(interval: Interval, rules: MeterRules) -> list[Part]:
                 end_uwh=before.counter.counter_uwh + spread.energy_uwh(end_ms),
                 end_register_uwh=exact.register_uwh,
                 uncovered_ms=_uncovered_ms(interval, rules, end_ms - from_ms, unknown_ms),
+                contradicted_uwh=_contradicted_uwh(interval, end_ms - from_ms),
                 doubts=doubts | late,
             )
         )
@@ -194,6 +197,7 @@ def _last_part(
         end_uwh=counter.counter_uwh,
         end_register_uwh=counter.register_uwh,
         uncovered_ms=_uncovered_ms(interval, rules, until_ms - from_ms, unknown_ms),
+        contradicted_uwh=_contradicted_uwh(interval, until_ms - from_ms),
         doubts=doubts,
     )
 
@@ -206,6 +210,14 @@ def _uncovered_ms(interval: Interval, rules: MeterRules, part_ms: int, unknown_m
     if interval.since.power_unknown_ms > rules.stale_ms:
         return min(unknown_ms, part_ms)
     return 0
+
+
+def _contradicted_uwh(interval: Interval, part_ms: int) -> int:
+    """What power says of a part that lasts for `part_ms`, evenly, where it is not believed."""
+    if not interval.counter.power_disproved:
+        return 0
+    whole_ms = max(interval.until_ms - interval.begin_ms, 1)
+    return interval.since.power_uwh * part_ms // whole_ms
 
 
 class _Spread(msgspec.Struct, frozen=True):

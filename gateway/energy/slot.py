@@ -240,6 +240,8 @@ class OpenSlot(msgspec.Struct, frozen=True):
     """
     begin_late_uwh: int = 0
     """Of an `Edge`."""
+    contradicted_uwh: int = 0
+    """What power said while the register stood still and was believed: so much may have flowed."""
 
     @property
     def begin(self) -> Edge:

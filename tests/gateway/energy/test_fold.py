@@ -293,6 +293,7 @@ def test_files_keep_the_keys_that_they_know_of_a_direction() -> None:
         "begin_uncertainty_uwh",
         "missed_from_ms",
         "begin_late_uwh",
+        "contradicted_uwh",
     }
 
 

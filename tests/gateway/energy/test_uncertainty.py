@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gateway.energy.slot import DirectionState, MeterState, OpenSlot
 from gateway.energy.uncertainty import Surprise, is_too_uncertain, of_counter, of_slot
 from tests.gateway.energy.registers import WH, rules, start
-from tests.gateway.energy.samples import fold, meter, sample
+from tests.gateway.energy.samples import BEGIN_S, fold, meter, sample
 
 
 def test_where_metering_begins_its_edges_are_off_by_half_a_step_as_its_first_step_is() -> None:
@@ -154,3 +154,23 @@ def _as_before(state: MeterState) -> MeterState:
     assert isinstance(one.slot, OpenSlot)
     assert (one.surprise, one.slot.begin_uncertainty_uwh) == (Surprise(), None)
     return back
+
+
+@pytest.mark.parametrize("look_back_ms", [0, 300_000])
+@pytest.mark.parametrize("power_w", [40.0, 400.0, 3000.0])
+def test_a_register_that_stands_still_against_power_leaves_what_power_says_uncertain(
+    power_w: float, look_back_ms: int
+) -> None:
+    """Nobody knows which of both is wrong: it counted for an hour, and stands still for six."""
+    samples = [
+        sample(t, int(60_000 + power_w * min(t, 3600) / 3600), power_w)
+        for t in range(0, 7 * 3600, 10)
+    ]
+    rules = replace(meter(1), look_back_ms=look_back_ms)
+    _, slots, _ = fold(samples, rules)
+    late = {slot.start_s: slot for slot in slots if slot.start_s >= BEGIN_S + 4500}
+    assert len(late) >= 20
+    for slot in late.values():
+        assert slot.energy_uwh is not None and slot.uncertainty_uwh is not None
+        assert slot.quality == "estimated"
+        assert slot.energy_uwh + slot.uncertainty_uwh >= 0.9 * power_w / 4 * WH, slot
