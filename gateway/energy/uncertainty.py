@@ -32,8 +32,8 @@ Edges are bounds, mostly, and seldom at both ends at once. With 1, a register wi
 the truth in 92 % of slots only.
 """
 
-JITTER_STEPS = 1.0
-JITTER_LESS = 0.3
+JITTER_STEPS = 0.75
+JITTER_LESS = 0.17
 """By this part of a step of 1 Wh more an edge is uncertain where the register goes back and forth
 by one; and by so much less of a step of ten times as much. A fine register shows another number at
 each reading, each of which may be off; a coarse one is ahead by the same at most times, which does
@@ -41,7 +41,7 @@ not matter between two edges.
 
 Tried with a half, a fifth and a fiftieth of the readings off by one, every 10 s, on registers of 1,
 10 and 100 Wh, with power and without: 94 to 100 of 100 slots hold the truth, and 53 to 93 did
-before.
+before. Where more than a step flows between two readings, and half of them are off, 86 do.
 """
 
 UNCERTAIN_PERCENT = 5
