@@ -31,7 +31,7 @@ def begun_anew(
     return samples, power_w * (END_S - COUNTS_S) / 3600
 
 
-@draws(100)
+@draws(40)
 @example(50, 1, 1, 10, True, 0)  # the first that is not 0
 @example(50, 30, 1, 10, True, 300)
 @example(5, 1, 100, 60, False, 0)
