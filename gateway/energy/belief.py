@@ -89,7 +89,9 @@ reset a meter at.
 """
 
 LEAP_KEPT_MS = 86_400_000
-"""For so long a register may go back on a rise for which nothing but itself spoke."""
+"""For so long a register may go back on a rise for which nothing but itself spoke, or by as much as
+it came back from.
+"""
 
 TELL_EVERY_MS = 3_600_000
 """A meter that does so without end is told of no more often."""
@@ -165,11 +167,11 @@ def read(
         if moved_uwh == 0 and pauses(counter, rules, elapsed_ms):
             return counter, None
         finding = _glitch(counter, rules, raw_uwh)
-        wavered = finding is not None and _is_near(counter, rules)
-        counter = confirmed(_leapt(counter, rules, moved_uwh), rules, moved_uwh)
+        is_hourly = _is_near(counter, rules) if finding else wavers
         if wavers and finding is None:
-            return _wavered(counter)
-        return _told_hourly(counter, finding) if wavered else (counter, finding)
+            finding = _goes_back(counter)
+        counter = confirmed(_leapt(counter, rules, moved_uwh), rules, moved_uwh)
+        return _told_hourly(counter, finding) if is_hourly else (counter, finding)
 
     counter = suspect(counter, rules, raw_uwh)
     suspects = counter.suspects
@@ -179,9 +181,7 @@ def read(
         if _was_unheard(counter, rules, moved_uwh, stale_ms):
             return _rebase(counter, rules, suspects)
         counter = confirmed(_leapt(counter, rules, moved_uwh), rules, moved_uwh)
-        if glitch := _glitch_before(suspects):
-            return _told_hourly(counter, glitch)
-        return counter, None
+        return _told_hourly(counter, _glitch_before(suspects))
     is_zeroed = began_anew and raw_uwh == 0
     if suspects.count < CONFIRMATIONS or (not is_zeroed and _is_no_total(counter, rules, suspects)):
         return counter, None
@@ -214,8 +214,7 @@ def was_at_0(before: Counter, counter: Counter, rules: Rules, raw_uwh: int) -> b
     moved_uwh = raw_uwh - counter.shown_uwh
     if not raw_uwh or moved_uwh >= 0 or _wavers(counter, rules, moved_uwh):
         return False
-    rolled_uwh = moved_uwh + (rules.modulus_uwh or 0)
-    if _may_have_rolled(counter, rules, rolled_uwh, counter.last_sample_ms - counter.at_ms):
+    if _rolled_uwh(counter, rules, raw_uwh) is not None:
         return False
     now, then = counter.since, before.since
     passed_uwh = now.power_uwh - then.power_uwh
@@ -330,21 +329,25 @@ def explained_uwh(counter: Counter) -> int:
     return max(by_power_uwh, by_pace_uwh)
 
 
-def _wavered(counter: Counter) -> tuple[Counter, Finding | None]:
-    """The counter after such a reading."""
+def _goes_back(counter: Counter) -> Finding:
+    """What is said of such a reading."""
     text = (
         f"the register goes back by a little from {wh(counter.shown_uwh)}: the counter waits at "
         "the highest until that is passed"
     )
-    return _told_hourly(counter, Finding("glitch", 0, text))
+    return Finding("glitch", 0, text)
+
+
+def was_told_lately(counter: Counter) -> bool:
+    """Whether it was told within an hour that its register wavers."""
+    return counter.wavered_ms is not None and counter.at_ms - counter.wavered_ms < TELL_EVERY_MS
 
 
 def _told_hourly(counter: Counter, finding: Finding | None) -> tuple[Counter, Finding | None]:
-    """The counter, and the finding unless such a one was told within an hour."""
-    at_ms = counter.at_ms
-    if counter.wavered_ms is not None and at_ms - counter.wavered_ms < TELL_EVERY_MS:
+    """The counter, and the finding, if any, unless such a one was told within an hour."""
+    if finding is None or was_told_lately(counter):
         return counter, None
-    return replace(counter, wavered_ms=at_ms), finding
+    return replace(counter, wavered_ms=counter.at_ms), finding
 
 
 def _is_near(counter: Counter, rules: Rules) -> bool:
@@ -370,12 +373,9 @@ def _is_no_total(counter: Counter, rules: Rules, suspects: Suspects) -> bool:
     number without a sign. A meter shows that while it does not know its total.
     """
     raw_uwh = suspects.last_raw_uwh
-    shown_uwh = counter.shown_uwh
     if raw_uwh == 0:
-        rolled_uwh = (rules.modulus_uwh or 0) - shown_uwh
-        elapsed_ms = suspects.last_ms - counter.at_ms
-        return not _may_have_rolled(counter, rules, rolled_uwh, elapsed_ms)
-    return raw_uwh > shown_uwh and rules.has_underflowed(raw_uwh)
+        return _rolled_uwh(counter, rules, raw_uwh) is None
+    return raw_uwh > counter.shown_uwh and rules.has_underflowed(raw_uwh)
 
 
 def _is_doubtful(
@@ -395,7 +395,7 @@ def _is_doubtful(
     if counter.suspects is not None:
         # Others came since and were refused: this one follows them.
         unseen_ms = counter.last_sample_ms - counter.suspects.last_ms
-    return is_gross(counter, rules, moved_uwh, elapsed_ms, unseen_ms)
+    return is_gross(counter, rules, moved_uwh, unseen_ms)
 
 
 def _was_unheard(counter: Counter, rules: Rules, moved_uwh: int, stale_ms: int) -> bool:
@@ -411,18 +411,16 @@ def _was_unheard(counter: Counter, rules: Rules, moved_uwh: int, stale_ms: int) 
     return unseen and moved_uwh - explained_uwh(counter) > steps_uwh
 
 
-def is_gross(
-    counter: Counter, rules: Rules, moved_uwh: int, elapsed_ms: int, unseen_ms: int
-) -> bool:
-    """Whether a register that moves so much in that time does grossly more than power, and its own
-    pace, say. For `unseen_ms` of it nobody saw a reading.
+def is_gross(counter: Counter, rules: Rules, moved_uwh: int, unseen_ms: int) -> bool:
+    """Whether a register that moves so much does grossly more than power, and its own pace, say of
+    the time since it confirmed the counter. For `unseen_ms` of that nobody saw a reading.
     """
     steps_uwh = 4 * rules.step_uwh(counter.shown_uwh)
     if moved_uwh <= steps_uwh:
         return False
     since = counter.since
     by_power_uwh = since.power_uwh + 2 * since.power_uncertainty_uwh
-    by_pace_uwh = round(counter.pace_w * elapsed_ms / 3.6)
+    by_pace_uwh = round(counter.pace_w * (counter.last_sample_ms - counter.at_ms) / 3.6)
     unseen_uwh = round(DOUBT_W * unseen_ms / 3.6)
     return moved_uwh > 3 * max(by_power_uwh, by_pace_uwh) + unseen_uwh + steps_uwh
 
@@ -470,13 +468,11 @@ def _glitch_before(suspects: Suspects) -> Finding | None:
 def _rebase(counter: Counter, rules: Rules, suspects: Suspects) -> tuple[Counter, Finding]:
     """The suspects are right: decide what happened, and go on from there."""
     shown_uwh = counter.shown_uwh
-    last_ms = suspects.last_ms
     text = f"{wh(shown_uwh)} was followed by {wh(suspects.first_raw_uwh)}, {suspects.count} times"
 
-    modulus_uwh = rules.modulus_uwh or 0
-    rolled_uwh = suspects.last_raw_uwh + modulus_uwh - shown_uwh
-    if modulus_uwh and _may_have_rolled(counter, rules, rolled_uwh, last_ms - counter.at_ms):
-        counter = replace(counter, offset_uwh=counter.offset_uwh + modulus_uwh)
+    rolled_uwh = _rolled_uwh(counter, rules, suspects.last_raw_uwh)
+    if rolled_uwh is not None:
+        counter = replace(counter, offset_uwh=counter.offset_uwh + (rules.modulus_uwh or 0))
         finding = Finding("rollover", 0, f"the register started again from 0: {text}")
         return confirmed(counter, rules, rolled_uwh), finding
 
@@ -498,14 +494,21 @@ def _rebase(counter: Counter, rules: Rules, suspects: Suspects) -> tuple[Counter
     return counter, finding
 
 
-def _may_have_rolled(counter: Counter, rules: Rules, rolled_uwh: int, elapsed_ms: int) -> bool:
-    """Whether the register can have passed its modulus. Where power is known for all of the time,
-    and says that nothing like that passed, it was set to 0 near its modulus.
+def _rolled_uwh(counter: Counter, rules: Rules, raw_uwh: int) -> int | None:
+    """By how much the register moved that passed its modulus and shows this now; None: it cannot
+    have. Where power is known for all of the time, and says that nothing like that passed, it was
+    set to 0 near its modulus.
     """
+    if rules.modulus_uwh is None:
+        return None
+    rolled_uwh = raw_uwh + rules.modulus_uwh - counter.shown_uwh
+    elapsed_ms = counter.last_sample_ms - counter.at_ms
     if not 0 <= rolled_uwh <= rules.most_uwh(elapsed_ms, counter.shown_uwh):
-        return False
+        return None
     power_tells = counter.since.power_unknown_ms == 0 and not counter.power_disproved
-    return not (power_tells and is_gross(counter, rules, rolled_uwh, elapsed_ms, elapsed_ms))
+    if power_tells and is_gross(counter, rules, rolled_uwh, elapsed_ms):
+        return None
+    return rolled_uwh
 
 
 def _reset(

@@ -80,13 +80,13 @@ class Suspects(msgspec.Struct, frozen=True):
     def and_then(self, raw_uwh: int, at_ms: int, rules: Rules) -> "Suspects":
         """One more that is not believed; where it cannot follow, it is the first of new ones."""
         leads = self.lead_to(raw_uwh, at_ms, rules)
-        rising = self.rising + 1 if raw_uwh > self.last_raw_uwh else self.rising
+        rising = self.rising if raw_uwh >= self.last_raw_uwh else 0
         return Suspects(
             first_raw_uwh=self.first_raw_uwh if leads else raw_uwh,
             last_raw_uwh=raw_uwh,
             last_ms=at_ms,
             count=self.count + 1 if leads else 1,
-            rising=rising if raw_uwh >= self.last_raw_uwh else 1,
+            rising=rising + (raw_uwh != self.last_raw_uwh),
             refused=self.refused + 1,
         )
 
@@ -162,7 +162,9 @@ class Counter(msgspec.Struct, frozen=True):
     """When the register last went back by a step or two."""
     leap_uwh: int = 0
     leap_ms: int = 0
-    """By how much the register has lately risen for which nothing else spoke, and when."""
+    """By how much the register has lately risen for which nothing else spoke, or come back from
+    below, and when.
+    """
     agreed: int = CONFIRMATIONS
     """How many readings speak for the series, up to `CONFIRMATIONS`. While fewer do, one that
     cannot follow is as good as they are. 0 where the counter has begun anew, and one less for each

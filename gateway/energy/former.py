@@ -21,11 +21,11 @@ from gateway.energy.assets import Direction
 from gateway.energy.belief import (
     AGREEING,
     JITTER_STEPS,
-    TELL_EVERY_MS,
     explained_uwh,
     is_gross,
     suspect,
     unexplained_uwh,
+    was_told_lately,
     wh,
 )
 from gateway.energy.counter import CONFIRMATIONS, Counter, Finding
@@ -278,7 +278,7 @@ def _may_have_moved(
     so much meanwhile.
     """
     elapsed_ms = then.last_sample_ms - then.at_ms
-    if is_gross(then, rules, moved_uwh - 3 * counted_uwh, elapsed_ms, elapsed_ms):
+    if is_gross(then, rules, moved_uwh - 3 * counted_uwh, elapsed_ms):
         return False
     # One that counts, if from elsewhere, has seen what passed, also where power was not known.
     steps_uwh = 2 * JITTER_STEPS * rules.step_uwh(then.shown_uwh)
@@ -378,9 +378,7 @@ def told(former: Former, raw_uwh: int) -> Finding | None:
     """What a person should know when a belief is taken back. Of rises and falls it is told once an
     hour.
     """
-    now = former.state.counter
-    is_told = now.wavered_ms is not None and now.at_ms - now.wavered_ms < TELL_EVERY_MS
-    if former.kind in ("rise", "fall") and is_told:
+    if former.kind in ("rise", "fall") and was_told_lately(former.state.counter):
         return None
     then = wh(former.state.counter.shown_uwh)
     text = (

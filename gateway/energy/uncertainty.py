@@ -32,8 +32,8 @@ Edges are bounds, mostly, and seldom at both ends at once. With 1, a register wi
 the truth in 92 % of slots only.
 """
 
-JITTER_STEPS = 0.75
-JITTER_LESS = 0.17
+JITTER_WIDER_STEPS = 0.75
+JITTER_WIDER_LESS = 0.17
 """By this part of a step of 1 Wh more an edge is uncertain where the register goes back and forth
 by one; and by so much less of a step of ten times as much. A fine register shows another number at
 each reading, each of which may be off; a coarse one is ahead by the same at most times, which does
@@ -85,7 +85,7 @@ def with_jitter(uncertainty_uwh: int, counter: Counter, step_uwh: int) -> int:
     if not counter.jitters:
         return uncertainty_uwh
     coarse = log10(max(step_uwh / UWH_PER_WH, 1.0))
-    steps = max(JITTER_STEPS - JITTER_LESS * coarse, 0.0)
+    steps = max(JITTER_WIDER_STEPS - JITTER_WIDER_LESS * coarse, 0.0)
     return round(hypot(uncertainty_uwh, steps * step_uwh))
 
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from drivers.sample import Sample
 from tests.draws import draws
 from tests.gateway.energy.samples import meter, sample
-from tests.gateway.energy.written import Written, written
+from tests.gateway.energy.written import written
 
 RESET_S, LIES_S, COUNTS_S, END_S = 3600, 6000, 10_200, 14_400
 
@@ -77,6 +77,6 @@ def test_what_flows_as_soon_as_such_a_register_begins_is_booked(
         shown = 60_000 if t < RESET_S else int(flowed_wh) // step_wh * step_wh
         power_w = 6000.0 if t >= 3600 else 0.0
         samples.append(sample(t, shown, power_w if tells_power else None))
-    books: Written = written(samples, meter(step_wh))
+    books = written(samples, meter(step_wh))
     assert abs(books.booked_wh() - 6000) <= step_wh
     books.check_chain("import")

@@ -52,9 +52,7 @@ class Written:
         self.stated += step.unallocated
         self.events += step.events
         self.state = step.state
-        if not step.is_quiet:
-            size_bytes = len(msgspec.json.encode(lean(step.state)))
-            self.widest_bytes = max(self.widest_bytes, size_bytes)
+        self.widest_bytes = max(self.widest_bytes, len(msgspec.json.encode(lean(step.state))))
 
     @property
     def unallocated(self) -> list[Unallocated]:
